@@ -1,0 +1,237 @@
+"""Tables of who may ask what (schema `consent`).
+
+Registers hold the present state; `register_event` holds, unaltered, the document of every change, whose
+SHA-256 stands in the access log. `consent` and `consent_event` are only ever inserted into: a consent's
+state is its list of events. What changes with each query, the counters, stands apart in the two `_use`
+tables. `consent` and its two companions are per person: they lead their primary keys with `subject_id`.
+"""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData(
+    schema="consent",
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    },
+)
+
+body = Table(
+    "body",
+    metadata,
+    Column("body_id", Uuid, primary_key=True, comment="also the OAuth client_id"),
+    Column("uscc", Text, nullable=False, unique=True, comment="unified social credit code, GB 32100"),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("contact", JSONB, nullable=False, comment="{address, contact}, for citizens"),
+    Column("jwks", JSONB, nullable=False, comment="public keys only"),
+    Column("redirect_uris", ARRAY(Text), nullable=False),
+    Column("purposes", ARRAY(Text), nullable=False, comment="certified purposes"),
+    Column("capacities", ARRAY(Text), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_reason", Text),
+    Column("status_since", DateTime(timezone=True), nullable=False),
+    Column("appeal", Text, comment="where the status can be appealed, or what became of the appeal"),
+    Column("registered_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("uscc ~ '^[0-9A-Z]{18}$'", name="uscc"),
+    CheckConstraint("kind ~ '^[a-z][a-z-]*$'", name="kind"),
+    CheckConstraint(
+        "cardinality(capacities) > 0 AND capacities <@ ARRAY['ask', 'furnish', 'inspect']", name="capacities"
+    ),
+    CheckConstraint("status IN ('active', 'suspended', 'struck-off')", name="status"),
+    CheckConstraint("status = 'active' OR status_reason IS NOT NULL", name="status_reason"),
+)
+
+officer = Table(
+    "officer",
+    metadata,
+    Column("officer_id", Uuid, primary_key=True),
+    Column("body_id", ForeignKey(body.c.body_id), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("status_since", DateTime(timezone=True), nullable=False),
+    CheckConstraint("status IN ('active', 'stood-down')", name="status"),
+)
+
+registrar = Table(
+    "registrar",
+    metadata,
+    Column("registrar_id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("jwk", JSONB, nullable=False, comment="public key that verifies this registrar's statements"),
+    Column("thumbprint", Text, nullable=False, unique=True, comment="RFC 7638, SHA-256, base64url"),
+    Column("status", Text, nullable=False),
+    Column("status_since", DateTime(timezone=True), nullable=False),
+    CheckConstraint("status IN ('active', 'stood-down')", name="status"),
+)
+
+legal_basis = Table(
+    "legal_basis",
+    metadata,
+    Column("basis_id", Uuid, primary_key=True),
+    Column("code", Text, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("article", Text, nullable=False),
+    Column("jurisdiction", Text, nullable=False),
+    Column("in_force_from", Date, nullable=False, comment="first day, in the jurisdiction's time zone"),
+    Column("in_force_until", Date, comment="last day"),
+    Column("purposes", ARRAY(Text), nullable=False),
+    Column("categories", ARRAY(Text), nullable=False),
+    Column("notice_delay_days", Integer, nullable=False, comment="0: notice may not be delayed"),
+    CheckConstraint("in_force_until IS NULL OR in_force_until >= in_force_from", name="in_force"),
+    CheckConstraint("notice_delay_days >= 0", name="notice_delay"),
+)
+
+authorization = Table(
+    "authorization",
+    metadata,
+    Column("authorization_id", Uuid, primary_key=True),
+    Column("body_id", ForeignKey(body.c.body_id), nullable=False, index=True),
+    Column("basis_id", ForeignKey(legal_basis.c.basis_id), nullable=False),
+    Column("purposes", ARRAY(Text), nullable=False),
+    Column("fields", ARRAY(Text), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("subjects", ARRAY(LargeBinary), nullable=False, comment="keyed subject hashes, scope named"),
+    Column("case_pattern", Text, comment="scope case"),
+    Column("per_day", Integer, nullable=False),
+    Column("per_case", Integer),
+    Column("valid_from", DateTime(timezone=True), nullable=False),
+    Column("valid_until", DateTime(timezone=True), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("content", Text, nullable=False, comment="the terms, to the byte what both registrars signed"),
+    Column("proposal", Text, nullable=False, comment="JWS compact"),
+    Column("proposer_id", ForeignKey(registrar.c.registrar_id), nullable=False),
+    Column("proposer_thumbprint", Text, nullable=False),
+    Column("proposed_at", DateTime(timezone=True), nullable=False),
+    Column("approval", Text, comment="JWS compact"),
+    Column("approver_id", ForeignKey(registrar.c.registrar_id)),
+    Column("approver_thumbprint", Text),
+    Column("approved_at", DateTime(timezone=True)),
+    Column("revocation", Text, comment="JWS compact, when a registrar's statement revoked it"),
+    Column("revoked_at", DateTime(timezone=True)),
+    CheckConstraint("cardinality(purposes) > 0 AND cardinality(fields) > 0", name="covers_something"),
+    CheckConstraint(
+        "CASE scope WHEN 'named' THEN cardinality(subjects) > 0 AND case_pattern IS NULL"
+        " WHEN 'case' THEN cardinality(subjects) = 0 AND case_pattern IS NOT NULL"
+        " WHEN 'any' THEN cardinality(subjects) = 0 AND case_pattern IS NULL ELSE false END",
+        name="scope",
+    ),
+    CheckConstraint("per_day > 0 AND (per_case IS NULL OR per_case > 0)", name="quotas"),
+    CheckConstraint("valid_until > valid_from", name="validity"),
+    # Four eyes stand in the database too: whatever path is used, one registrar or one key cannot play both.
+    CheckConstraint("approver_id <> proposer_id", name="two_registrars"),
+    CheckConstraint("approver_thumbprint <> proposer_thumbprint", name="two_keys"),
+    CheckConstraint(
+        "num_nulls(approval, approver_id, approver_thumbprint, approved_at) IN (0, 4)", name="whole_approval"
+    ),
+    CheckConstraint(
+        "CASE state WHEN 'proposed' THEN approval IS NULL AND revoked_at IS NULL"
+        " WHEN 'approved' THEN approval IS NOT NULL AND revoked_at IS NULL"
+        " WHEN 'revoked' THEN revoked_at IS NOT NULL ELSE false END",
+        name="state",
+    ),
+)
+
+authorization_use = Table(
+    "authorization_use",
+    metadata,
+    Column("authorization_id", ForeignKey(authorization.c.authorization_id), primary_key=True),
+    Column("counts", Text, primary_key=True, comment="day or case"),
+    Column("key", LargeBinary, primary_key=True, comment="ISO date, or SHA-256 over authorization and case"),
+    Column("uses", Integer, nullable=False),
+    CheckConstraint("counts IN ('day', 'case')", name="counts"),
+    CheckConstraint("uses >= 0", name="uses"),
+)
+
+consent = Table(
+    "consent",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("consent_id", Uuid, primary_key=True),
+    Column("body_id", ForeignKey(body.c.body_id), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    Column("fields", ARRAY(Text), nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("max_uses", Integer),
+    Column("frequency_times", Integer),
+    Column("frequency_days", Integer),
+    Column("data_from", Date),
+    Column("data_until", Date),
+    Column("granted_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("data_life_days", Integer, nullable=False, comment="how long the body may keep what it saw"),
+    Column("notice_uri", Text, nullable=False),
+    Column("notice_version", Text, nullable=False),
+    Column("notice_hash", LargeBinary, nullable=False, comment="SHA-256"),
+    Column("language", Text, nullable=False),
+    CheckConstraint("cardinality(fields) > 0", name="covers_something"),
+    CheckConstraint("mode IN ('view', 'store')", name="mode"),
+    CheckConstraint("max_uses > 0", name="max_uses"),
+    CheckConstraint("(frequency_times IS NULL) = (frequency_days IS NULL)", name="whole_frequency"),
+    CheckConstraint("frequency_times > 0 AND frequency_days > 0", name="frequency"),
+    # A consent without any bound on its use could be drawn on for ever.
+    CheckConstraint("max_uses IS NOT NULL OR frequency_times IS NOT NULL", name="bounded_use"),
+    CheckConstraint("data_until >= data_from", name="data_range"),
+    CheckConstraint("expires_at > granted_at", name="validity"),
+    CheckConstraint("data_life_days >= 0", name="data_life"),
+    CheckConstraint("octet_length(notice_hash) = 32", name="notice_hash"),
+)
+
+consent_event = Table(
+    "consent_event",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("consent_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="1 is the grant"),
+    Column("event", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("reason", Text),
+    Column("record", Text, nullable=False, comment="ISO/IEC TS 27560 consent record, JSON as signed"),
+    Column("copy", Text, nullable=False, comment="JWS compact over the record, the citizen's copy"),
+    ForeignKeyConstraint(["subject_id", "consent_id"], [consent.c.subject_id, consent.c.consent_id]),
+    CheckConstraint("number > 0", name="number"),
+    CheckConstraint("(number = 1) = (event = 'granted')", name="grant_comes_first"),
+    CheckConstraint("event IN ('granted', 'withdrawn', 'expired')", name="event"),
+)
+
+consent_use = Table(
+    "consent_use",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("consent_id", Uuid, primary_key=True),
+    Column("uses", Integer, nullable=False, comment="since the grant"),
+    Column("period", Integer, nullable=False, comment="number of the frequency period last used, from 0"),
+    Column("period_uses", Integer, nullable=False),
+    ForeignKeyConstraint(["subject_id", "consent_id"], [consent.c.subject_id, consent.c.consent_id]),
+    CheckConstraint("uses >= 0 AND period >= 0 AND period_uses >= 0", name="counts"),
+)
+
+register_event = Table(
+    "register_event",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("object_id", Uuid, nullable=False, comment="body, officer, registrar, basis or authorization"),
+    Column("event", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("document", Text, nullable=False, comment="JSON; its SHA-256 stands in the access log"),
+)
+Index("register_event_of_object", register_event.c.object_id, register_event.c.at)
