@@ -1,0 +1,5 @@
+"""The access log: append-only, hash-chained, publishable whole, verifiable by anyone.
+
+The room knows nothing of records, consents or web sessions. Its verifier half runs on an
+inspector's laptop with Python and `cryptography` alone: `python -m access_log`.
+"""

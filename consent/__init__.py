@@ -1,0 +1,1 @@
+"""Who may ask what: registers of bodies, authorizations and consents, and the decision."""

@@ -1,0 +1,1 @@
+"""The vault: sealed records, the rights around them, and the server that puts the rooms together."""

@@ -1,0 +1,1 @@
+"""The records: one door in (`enrol`), one door out (`disclose`)."""

@@ -1,0 +1,1 @@
+"""The server: settings, database, command line, pages, and the rooms put together."""
