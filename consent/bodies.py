@@ -1,0 +1,371 @@
+"""The registers of bodies and of the officers who act inside them.
+
+Every change takes effect on the next query, because the decision reads these rows under the log's head lock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from sqlalchemy import RowMapping, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from stdnum.cn import uscc as credit_code
+from stdnum.exceptions import ValidationError
+
+from access_log.log import Writing
+from consent import terms
+from consent.errors import InvalidError, StateError, UnknownError
+from consent.journal import Actor, write_register_event
+from consent.oauth.errors import KeyPolicyError
+from consent.oauth.jose import import_public_key
+from consent.tables import body, officer
+
+CAPACITIES = ("ask", "furnish", "inspect")
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_LONGEST_URI = 2000
+_MAX_KEYS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Where citizens reach a body."""
+
+    address: str
+    contact: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewBody:
+    """A body to be registered.
+
+    Attributes:
+        uscc: unified social credit code (GB 32100), 18 characters.
+        name: as registered.
+        kind: a kind of body of the catalogue, for instance `bank`.
+        contact: for citizens.
+        jwks: its public keys, `{"keys": [...]}`, each with a `kid` of its own.
+        redirect_uris: https, or http on loopback; compared exactly.
+        purposes: the purposes it is certified for.
+        capacities: of `ask`, `furnish`, `inspect`.
+    """
+
+    uscc: str
+    name: str
+    kind: str
+    contact: Contact
+    jwks: Mapping[str, Any]
+    redirect_uris: tuple[str, ...] = ()
+    purposes: tuple[str, ...] = ()
+    capacities: tuple[str, ...] = ("ask",)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A registered body. Its id is also its OAuth `client_id`."""
+
+    body_id: UUID
+    uscc: str
+    name: str
+    kind: str
+    contact: Contact
+    jwks: Mapping[str, Any]
+    redirect_uris: tuple[str, ...]
+    purposes: frozenset[str]
+    capacities: frozenset[str]
+    status: str
+    status_reason: str | None
+    status_since: datetime
+    appeal: str | None
+    registered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _StatusChange:
+    event: str
+    status: str
+    allowed_from: tuple[str, ...]
+
+
+_SUSPENSION = _StatusChange("body.suspended", "suspended", ("active",))
+_REINSTATEMENT = _StatusChange("body.reinstated", "active", ("suspended",))
+_STRIKING_OFF = _StatusChange("body.struck_off", "struck-off", ("active", "suspended"))
+
+
+@dataclass(frozen=True, slots=True)
+class NewOfficer:
+    """An officer to be registered inside a body."""
+
+    body_id: UUID
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Officer:
+    """A registered officer."""
+
+    officer_id: UUID
+    body_id: UUID
+    name: str
+    role: str
+    status: str
+    status_since: datetime
+
+
+async def add_body(writing: Writing, new: NewBody, actor: Actor) -> UUID:
+    """Registers a body as active; returns its id.
+
+    Raises:
+        InvalidError: a part breaks the rules of the register, or the code is registered already.
+        KeyPolicyError: a key does not meet the profile.
+    """
+    values = _checked(new)
+    known = select(body.c.body_id).where(body.c.uscc == values["uscc"])
+    if (await writing.connection.execute(known)).one_or_none() is not None:
+        raise InvalidError("a body with this unified social credit code is registered already")
+    body_id = uuid4()
+    await writing.connection.execute(
+        body.insert(),
+        {
+            **values,
+            "body_id": body_id,
+            "status": "active",
+            "status_since": writing.now,
+            "registered_at": writing.now,
+        },
+    )
+    await write_register_event(writing, "body.registered", body_id, actor, values, body_id=body_id)
+    return body_id
+
+
+async def suspend_body(
+    writing: Writing, body_id: UUID, reason: str, actor: Actor, *, appeal: str | None = None
+) -> None:
+    """Suspends an active body; the reason and the way to appeal are shown in the public register.
+
+    Raises:
+        UnknownError: no such body.
+        StateError: it is not active.
+        InvalidError: the reason says nothing.
+    """
+    await _change_status(writing, body_id, _SUSPENSION, reason, actor, appeal=appeal)
+
+
+async def reinstate_body(writing: Writing, body_id: UUID, reason: str, actor: Actor) -> None:
+    """Makes a suspended body active again.
+
+    Raises:
+        UnknownError: no such body.
+        StateError: it is not suspended.
+        InvalidError: the reason says nothing.
+    """
+    await _change_status(writing, body_id, _REINSTATEMENT, reason, actor)
+
+
+async def strike_off_body(
+    writing: Writing, body_id: UUID, reason: str, actor: Actor, *, appeal: str | None = None
+) -> None:
+    """Strikes a body off the register, for good.
+
+    Raises:
+        UnknownError: no such body.
+        StateError: it is struck off already.
+        InvalidError: the reason says nothing.
+    """
+    await _change_status(writing, body_id, _STRIKING_OFF, reason, actor, appeal=appeal)
+
+
+async def replace_keys(writing: Writing, body_id: UUID, jwks: Mapping[str, Any], actor: Actor) -> None:
+    """Replaces a body's keys; during a rotation the set holds the old key and the new one.
+
+    Raises:
+        UnknownError: no such body.
+        KeyPolicyError: a key does not meet the profile.
+    """
+    public = public_keys(jwks)
+    await _require_body(writing.connection, body_id)
+    await writing.connection.execute(update(body).where(body.c.body_id == body_id).values(jwks=public))
+    await write_register_event(
+        writing, "body.keys_replaced", body_id, actor, {"jwks": public}, body_id=body_id
+    )
+
+
+async def add_officer(writing: Writing, new: NewOfficer, actor: Actor) -> UUID:
+    """Registers an officer of a body as active; returns the officer's id.
+
+    Raises:
+        UnknownError: no such body.
+        InvalidError: name or role says nothing.
+    """
+    await _require_body(writing.connection, new.body_id)
+    officer_id = uuid4()
+    name, role = terms.text(new.name, "officer's name"), terms.text(new.role, "officer's role")
+    await writing.connection.execute(
+        officer.insert(),
+        {
+            "officer_id": officer_id,
+            "body_id": new.body_id,
+            "name": name,
+            "role": role,
+            "status": "active",
+            "status_since": writing.now,
+        },
+    )
+    await write_register_event(
+        writing,
+        "officer.registered",
+        officer_id,
+        actor,
+        {"body": str(new.body_id), "name": name, "role": role},
+        body_id=new.body_id,
+    )
+    return officer_id
+
+
+async def stand_down_officer(writing: Writing, officer_id: UUID, reason: str, actor: Actor) -> None:
+    """Ends an officer's right to act, for good.
+
+    Raises:
+        UnknownError: no such officer.
+        StateError: the officer stood down already.
+        InvalidError: the reason says nothing.
+    """
+    known = select(officer.c.body_id, officer.c.status).where(officer.c.officer_id == officer_id)
+    row = (await writing.connection.execute(known)).one_or_none()
+    if row is None:
+        raise UnknownError("no officer is registered under this id")
+    if row.status != "active":
+        raise StateError("the officer stood down already")
+    content = {"reason": terms.text(reason, "reason")}
+    await writing.connection.execute(
+        update(officer)
+        .where(officer.c.officer_id == officer_id)
+        .values(status="stood-down", status_since=writing.now)
+    )
+    await write_register_event(writing, "officer.stood_down", officer_id, actor, content, body_id=row.body_id)
+
+
+async def read_body(connection: AsyncConnection, body_id: UUID) -> Body | None:
+    """The body as registered now."""
+    found = await connection.execute(select(body).where(body.c.body_id == body_id))
+    row = found.mappings().one_or_none()
+    return None if row is None else _body(row)
+
+
+async def list_bodies(connection: AsyncConnection) -> list[Body]:
+    """All bodies ever registered, by name."""
+    rows = await connection.execute(select(body).order_by(body.c.name, body.c.body_id))
+    return [_body(row) for row in rows.mappings()]
+
+
+async def list_officers(connection: AsyncConnection, body_id: UUID) -> list[Officer]:
+    """All officers ever registered inside a body, by name."""
+    rows = await connection.execute(
+        select(officer).where(officer.c.body_id == body_id).order_by(officer.c.name, officer.c.officer_id)
+    )
+    return [Officer(**row) for row in rows.mappings()]
+
+
+def public_keys(jwks: Mapping[str, Any]) -> dict[str, Any]:
+    """A key set as the register keeps it: public, of the profile, each key with a `kid` of its own.
+
+    Raises:
+        KeyPolicyError: it is no key set, a `kid` is missing or not its own, or a key is not of the profile.
+    """
+    entries = jwks.get("keys")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= _MAX_KEYS:
+        raise KeyPolicyError(f'Send {{"keys": [...]}} with 1 to {_MAX_KEYS} public keys.')
+    kept: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        key = import_public_key(entry).as_dict(private=False)
+        kid = entry.get("kid")
+        if not isinstance(kid, str) or not kid or not kid.isprintable() or kid in kept:
+            raise KeyPolicyError("Each key must have a kid of its own.")
+        kept[kid] = {**key, "kid": kid, "use": "sig"}
+    return {"keys": list(kept.values())}
+
+
+def _checked(new: NewBody) -> dict[str, Any]:
+    try:
+        uscc = credit_code.validate(new.uscc)
+    except ValidationError as error:
+        raise InvalidError("the unified social credit code is not valid: check its 18 characters") from error
+    if not set(new.capacities) <= set(CAPACITIES) or not new.capacities:
+        raise InvalidError(f"the capacities must be of {', '.join(CAPACITIES)}, and at least one")
+    if not all(_is_redirect_uri(uri) for uri in new.redirect_uris):
+        raise InvalidError("each redirect URI must be https, or http on loopback, without fragment")
+    return {
+        "uscc": uscc,
+        "name": terms.text(new.name, "body's name"),
+        "kind": terms.code(new.kind, "kind of body"),
+        "contact": {
+            "address": terms.text(new.contact.address, "contact address"),
+            "contact": terms.text(new.contact.contact, "contact for citizens"),
+        },
+        "jwks": public_keys(new.jwks),
+        "redirect_uris": list(new.redirect_uris),
+        "purposes": terms.purposes(new.purposes),
+        "capacities": sorted(set(new.capacities)),
+    }
+
+
+def _is_redirect_uri(uri: str) -> bool:
+    """Whether a code may be sent there (RFC 6749 §3.1.2, RFC 9700 §2.6)."""
+    if not uri.isascii() or not uri.isprintable() or " " in uri or len(uri) > _LONGEST_URI:
+        return False
+    try:
+        parts = urlsplit(uri)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or "#" in uri or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+
+
+async def _change_status(
+    writing: Writing,
+    body_id: UUID,
+    change: _StatusChange,
+    reason: str,
+    actor: Actor,
+    *,
+    appeal: str | None = None,
+) -> None:
+    before = await _require_body(writing.connection, body_id)
+    if before not in change.allowed_from:
+        raise StateError(f"a body that is {before} cannot become {change.status}")
+    changed = {
+        "status": change.status,
+        "status_reason": terms.text(reason, "reason"),
+        "appeal": None if appeal is None else terms.text(appeal, "way to appeal"),
+    }
+    await writing.connection.execute(
+        update(body).where(body.c.body_id == body_id).values(**changed, status_since=writing.now)
+    )
+    await write_register_event(writing, change.event, body_id, actor, changed, body_id=body_id)
+
+
+async def _require_body(connection: AsyncConnection, body_id: UUID) -> str:
+    """The status of a registered body."""
+    status: str | None = (
+        await connection.execute(select(body.c.status).where(body.c.body_id == body_id))
+    ).scalar_one_or_none()
+    if status is None:
+        raise UnknownError("no body is registered under this id")
+    return status
+
+
+def _body(row: RowMapping) -> Body:
+    return Body(
+        **{
+            **row,
+            "contact": Contact(**row["contact"]),
+            "redirect_uris": tuple(row["redirect_uris"]),
+            "purposes": frozenset(row["purposes"]),
+            "capacities": frozenset(row["capacities"]),
+        }
+    )
