@@ -3,7 +3,7 @@
 Every change takes effect on the next query, because the decision reads these rows under the log's head lock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -259,6 +259,14 @@ async def list_bodies(connection: AsyncConnection) -> list[Body]:
     """All bodies ever registered, by name."""
     rows = await connection.execute(select(body).order_by(body.c.name, body.c.body_id))
     return [_body(row) for row in rows.mappings()]
+
+
+async def names(connection: AsyncConnection, body_ids: Collection[UUID]) -> dict[UUID, str]:
+    """The registered names of these bodies; one that is in no register is absent."""
+    rows = await connection.execute(
+        select(body.c.body_id, body.c.name).where(body.c.body_id.in_(list(body_ids)))
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 async def list_officers(connection: AsyncConnection, body_id: UUID) -> list[Officer]:

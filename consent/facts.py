@@ -47,6 +47,8 @@ class AuthorizationFacts:
     """A statutory authorization now, with its legal basis.
 
     Attributes:
+        basis_purposes: what the legal basis supports.
+        basis_categories: likewise.
         names_subject: whether the request's keyed hash is among the persons named (scope `named`).
         per_day: queries allowed on one legal day.
         per_case: queries allowed for one case; None: as many as the day allows.
@@ -60,6 +62,8 @@ class AuthorizationFacts:
     state: str
     purposes: frozenset[str]
     fields: frozenset[str]
+    basis_purposes: frozenset[str]
+    basis_categories: frozenset[str]
     scope: str
     names_subject: bool
     case_pattern: str | None
@@ -67,8 +71,6 @@ class AuthorizationFacts:
     per_case: int | None
     valid_from: datetime
     valid_until: datetime
-    basis_purposes: frozenset[str]
-    basis_categories: frozenset[str]
     basis_from: date
     basis_until: date | None
 
@@ -107,6 +109,8 @@ NO_AUTHORIZATION = AuthorizationFacts(
     state="unknown",
     purposes=_NOTHING,
     fields=_NOTHING,
+    basis_purposes=_NOTHING,
+    basis_categories=_NOTHING,
     scope="",
     names_subject=False,
     case_pattern=None,
@@ -114,8 +118,6 @@ NO_AUTHORIZATION = AuthorizationFacts(
     per_case=0,
     valid_from=_NO_TIME,
     valid_until=_NO_TIME,
-    basis_purposes=_NOTHING,
-    basis_categories=_NOTHING,
     basis_from=date.min,
     basis_until=date.min,
 )

@@ -1,0 +1,327 @@
+"""The live state of a batch of queries, and the counters it charges.
+
+Called under the log's head lock, so nobody else changes what is read here until the batch has committed. Two
+statements read for the whole batch: who asks on which grant, then the counters, `FOR UPDATE` and in the order
+of their keys. Requests are charged one after the other in memory, so that three requests on a consent's last
+use find it used after the first; each changed counter is written back once.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent import cases
+from consent.facts import (
+    NO_AUTHORIZATION,
+    NO_BODY,
+    NO_CONSENT,
+    NO_OFFICER,
+    AuthorizationFacts,
+    BodyFacts,
+    ConsentFacts,
+    OfficerFacts,
+    State,
+)
+from consent.permit import QueryRequest, Route
+
+AuthorizationCounter = tuple[UUID, str, bytes]
+"""Authorization, what it counts (`day` or `case`), and the day or the digest of the case."""
+
+ConsentCounter = tuple[UUID, UUID]
+"""Person and consent."""
+
+_GRANTS = text(
+    "SELECT b.kind, b.status, b.purposes, b.capacities,"
+    " o.body_id, o.status, o.role,"
+    " a.body_id, a.state, a.purposes, a.fields, l.purposes, l.categories,"
+    " a.scope, ask.subject_hash = ANY(a.subjects), a.case_pattern, a.per_day, a.per_case,"
+    " a.valid_from, a.valid_until, l.in_force_from, l.in_force_until,"
+    " c.subject_id, c.body_id, c.purpose, c.fields, c.mode,"
+    " (SELECT e.event FROM consent.consent_event e WHERE e.subject_id = c.subject_id"
+    " AND e.consent_id = c.consent_id ORDER BY e.number DESC LIMIT 1),"
+    " c.granted_at, c.expires_at, c.max_uses, c.frequency_times, c.frequency_days,"
+    " c.data_from, c.data_until, c.data_life_days"
+    " FROM unnest(CAST(:bodies AS uuid[]), CAST(:officers AS uuid[]), CAST(:hashes AS bytea[]),"
+    " CAST(:authorizations AS uuid[]), CAST(:subjects AS uuid[]), CAST(:consents AS uuid[]))"
+    " WITH ORDINALITY"
+    " AS ask (body_id, officer_id, subject_hash, authorization_id, subject_id, consent_id, place)"
+    " LEFT JOIN consent.body b ON b.body_id = ask.body_id"
+    " LEFT JOIN consent.officer o ON o.officer_id = ask.officer_id AND o.body_id = ask.body_id"
+    ' LEFT JOIN consent."authorization" a ON a.authorization_id = ask.authorization_id'
+    " LEFT JOIN consent.legal_basis l ON l.basis_id = a.basis_id"
+    " LEFT JOIN consent.consent c ON c.subject_id = ask.subject_id AND c.consent_id = ask.consent_id"
+    " ORDER BY ask.place"
+)
+# Where the columns of each part begin; they stand in the order of the part's facts.
+_BODY, _OFFICER, _AUTHORIZATION, _CONSENT = 0, 4, 7, 22
+_COUNTERS = text(
+    "WITH of_authorizations AS MATERIALIZED ("
+    "SELECT u.authorization_id, u.counts, u.key, u.uses FROM consent.authorization_use u"
+    " WHERE (u.authorization_id, u.counts, u.key) IN"
+    " (SELECT * FROM unnest("
+    "CAST(:authorizations AS uuid[]), CAST(:counts AS text[]), CAST(:keys AS bytea[])))"
+    " ORDER BY u.authorization_id, u.counts, u.key FOR UPDATE OF u),"
+    " of_consents AS MATERIALIZED ("
+    "SELECT u.subject_id, u.consent_id, u.uses, u.period, u.period_uses FROM consent.consent_use u"
+    " WHERE (u.subject_id, u.consent_id) IN"
+    " (SELECT * FROM unnest(CAST(:subjects AS uuid[]), CAST(:consents AS uuid[])))"
+    " ORDER BY u.subject_id, u.consent_id FOR UPDATE OF u)"
+    " SELECT authorization_id, counts, key, NULL::uuid, uses, 0, 0 FROM of_authorizations"
+    " UNION ALL SELECT subject_id, NULL, NULL, consent_id, uses, period, period_uses FROM of_consents"
+)
+_WRITE_BACK = text(
+    "WITH of_authorizations AS (INSERT INTO consent.authorization_use (authorization_id, counts, key, uses)"
+    " SELECT authorization_id, counts, key, uses FROM unnest(CAST(:authorizations AS uuid[]),"
+    " CAST(:counts AS text[]), CAST(:keys AS bytea[]), CAST(:uses AS integer[]))"
+    " AS t (authorization_id, counts, key, uses) ORDER BY authorization_id, counts, key"
+    " ON CONFLICT (authorization_id, counts, key) DO UPDATE SET uses = excluded.uses)"
+    " INSERT INTO consent.consent_use (subject_id, consent_id, uses, period, period_uses)"
+    " SELECT subject_id, consent_id, uses, period, period_uses FROM unnest(CAST(:subjects AS uuid[]),"
+    " CAST(:consents AS uuid[]), CAST(:totals AS integer[]), CAST(:periods AS integer[]),"
+    " CAST(:period_uses AS integer[])) AS t (subject_id, consent_id, uses, period, period_uses)"
+    " ORDER BY subject_id, consent_id"
+    " ON CONFLICT (subject_id, consent_id) DO UPDATE"
+    " SET uses = excluded.uses, period = excluded.period, period_uses = excluded.period_uses"
+)
+_GIVE_BACK = text(
+    "WITH of_authorizations AS (UPDATE consent.authorization_use u SET uses = u.uses - g.uses"
+    " FROM (SELECT authorization_id, counts, key, count(*) AS uses FROM unnest("
+    "CAST(:authorizations AS uuid[]), CAST(:counts AS text[]), CAST(:keys AS bytea[]))"
+    " AS t (authorization_id, counts, key) GROUP BY authorization_id, counts, key) g"
+    " WHERE (u.authorization_id, u.counts, u.key) = (g.authorization_id, g.counts, g.key))"
+    " UPDATE consent.consent_use u SET uses = u.uses - g.uses, period_uses = u.period_uses - g.period_uses"
+    " FROM (SELECT t.subject_id, t.consent_id, count(*) AS uses,"
+    " count(*) FILTER (WHERE t.period = c.period) AS period_uses FROM unnest(CAST(:subjects AS uuid[]),"
+    " CAST(:consents AS uuid[]), CAST(:periods AS integer[])) AS t (subject_id, consent_id, period)"
+    " JOIN consent.consent_use c ON c.subject_id = t.subject_id AND c.consent_id = t.consent_id"
+    " GROUP BY t.subject_id, t.consent_id) g"
+    " WHERE u.subject_id = g.subject_id AND u.consent_id = g.consent_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one permitted query was charged, so that it can be given back when nothing was released.
+
+    Attributes:
+        authorization: its counters, if it rested on an authorization.
+        consent: its counter, if it rested on a consent.
+        period: the frequency period of the consent that was charged.
+    """
+
+    authorization: tuple[AuthorizationCounter, ...] = ()
+    consent: ConsentCounter | None = None
+    period: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _ConsentUse:
+    uses: int
+    period: int
+    period_uses: int
+
+
+_UNUSED = _ConsentUse(0, 0, 0)
+
+
+class Live:
+    """The live state of a batch. Make it with `read`."""
+
+    def __init__(self, asks: Sequence[QueryRequest], states: Sequence[State], now: datetime) -> None:
+        self._states = dict(zip(asks, states, strict=True))
+        self._charges = {ask: _charge(ask, state, now) for ask, state in self._states.items()}
+        self._authorization_uses: dict[AuthorizationCounter, int] = {}
+        self._consent_uses: dict[ConsentCounter, _ConsentUse] = {}
+        self._changed: set[AuthorizationCounter | ConsentCounter] = set()
+
+    def state_of(self, ask: QueryRequest) -> State:
+        """What this request is to be decided by, charges of the requests before it included."""
+        state, charge = self._states[ask], self._charges[ask]
+        if charge.authorization:
+            uses = self._authorization_uses
+            day, *case = charge.authorization
+            return replace(
+                state,
+                used_today=uses.get(day, 0),
+                used_for_case=uses.get(case[0], 0) if case else 0,
+            )
+        if charge.consent:
+            use = self._consent_uses.get(charge.consent, _UNUSED)
+            in_period = use.period_uses if use.period == charge.period else 0
+            return replace(state, used=use.uses, used_in_period=in_period)
+        return state
+
+    def charge(self, ask: QueryRequest) -> Charge:
+        """Charges a permitted request in memory; call it once for each permit that is no repeat."""
+        charge = self._charges[ask]
+        for counter in charge.authorization:
+            self._authorization_uses[counter] = self._authorization_uses.get(counter, 0) + 1
+            self._changed.add(counter)
+        if charge.consent:
+            use = self._consent_uses.get(charge.consent, _UNUSED)
+            in_period = use.period_uses if use.period == charge.period else 0
+            self._consent_uses[charge.consent] = _ConsentUse(use.uses + 1, charge.period, in_period + 1)
+            self._changed.add(charge.consent)
+        return charge
+
+    async def write_back(self, connection: AsyncConnection) -> None:
+        """Writes each changed counter once, in the transaction that holds the head lock."""
+        if not self._changed:
+            return
+        authorizations = [
+            (key, uses) for key, uses in self._authorization_uses.items() if key in self._changed
+        ]
+        consents = [(key, use) for key, use in self._consent_uses.items() if key in self._changed]
+        await connection.execute(
+            _WRITE_BACK,
+            {
+                **_columns(key for key, _ in authorizations),
+                "uses": [uses for _, uses in authorizations],
+                "subjects": [key[0] for key, _ in consents],
+                "consents": [key[1] for key, _ in consents],
+                "totals": [use.uses for _, use in consents],
+                "periods": [use.period for _, use in consents],
+                "period_uses": [use.period_uses for _, use in consents],
+            },
+        )
+        self._changed.clear()
+
+    async def read_counters(self, connection: AsyncConnection) -> None:
+        """Locks and reads every counter of the batch; `read` has done it."""
+        authorizations = {key for charge in self._charges.values() for key in charge.authorization}
+        consents = {charge.consent for charge in self._charges.values() if charge.consent}
+        if not authorizations and not consents:
+            return
+        rows = await connection.execute(
+            _COUNTERS,
+            {
+                **_columns(authorizations),
+                "subjects": [key[0] for key in consents],
+                "consents": [key[1] for key in consents],
+            },
+        )
+        for owner, counts, key, consent_id, uses, period, period_uses in rows:
+            if consent_id is None:
+                self._authorization_uses[owner, counts, key] = uses
+            else:
+                self._consent_uses[owner, consent_id] = _ConsentUse(uses, period, period_uses)
+
+
+async def read(
+    connection: AsyncConnection, asks: Sequence[QueryRequest], *, now: datetime, today: date
+) -> Live:
+    """Reads the live state of a batch and locks its counters.
+
+    Args:
+        connection: the transaction that holds the head lock.
+        asks: the batch; each request once.
+        now: the moment of decision, UTC.
+        today: its legal date, in the jurisdiction's time zone; quotas count by it.
+    """
+    statutory = [ask.token.route is Route.STATUTORY for ask in asks]
+    rows = await connection.execute(
+        _GRANTS,
+        {
+            "bodies": [ask.body_id for ask in asks],
+            "officers": [ask.officer_id for ask in asks],
+            "hashes": [ask.subject_hash for ask in asks],
+            "authorizations": [
+                ask.token.grant_id if is_statutory else None
+                for ask, is_statutory in zip(asks, statutory, strict=True)
+            ],
+            # The token's person, not the one asked about: whether they are the same is for a rule to say.
+            "subjects": [ask.token.subject_id for ask in asks],
+            "consents": [
+                None if is_statutory else ask.token.grant_id
+                for ask, is_statutory in zip(asks, statutory, strict=True)
+            ],
+        },
+    )
+    live = Live(asks, [_state(row, today) for row in rows], now)
+    await live.read_counters(connection)
+    return live
+
+
+async def give_back(connection: AsyncConnection, charges: Sequence[Charge]) -> None:
+    """Takes charges back whose answers were never released; an entry of type 10 states each.
+
+    Args:
+        connection: a transaction that holds the head lock.
+        charges: as `Live.charge` returned them, however long ago.
+    """
+    consents = [(charge.consent, charge.period) for charge in charges if charge.consent]
+    await connection.execute(
+        _GIVE_BACK,
+        {
+            **_columns(key for charge in charges for key in charge.authorization),
+            "subjects": [key[0] for key, _ in consents],
+            "consents": [key[1] for key, _ in consents],
+            "periods": [period for _, period in consents],
+        },
+    )
+
+
+def _columns(counters: Iterable[AuthorizationCounter]) -> dict[str, list[Any]]:
+    rows = list(counters)
+    return {
+        "authorizations": [row[0] for row in rows],
+        "counts": [row[1] for row in rows],
+        "keys": [row[2] for row in rows],
+    }
+
+
+def _charge(ask: QueryRequest, state: State, now: datetime) -> Charge:
+    """Which counters a permit for this request will charge."""
+    grant_id = ask.token.grant_id
+    if state.authorization is not NO_AUTHORIZATION:
+        day = (grant_id, "day", state.today.isoformat().encode())
+        if state.authorization.per_case is None:
+            return Charge((day,))
+        return Charge((day, (grant_id, "case", cases.counter_key(grant_id, ask.case_reference))))
+    consent = state.consent
+    if consent is NO_CONSENT:
+        return Charge()
+    period = 0
+    if consent.frequency_days is not None:
+        period = max(0, (now - consent.granted_at) // timedelta(days=consent.frequency_days))
+    return Charge((), (consent.subject_id, grant_id), period)
+
+
+def _state(row: Row[Any], today: date) -> State:
+    return State(today, _body(row), _officer(row), _authorization(row), _consent(row))
+
+
+def _body(row: Row[Any]) -> BodyFacts:
+    kind, status, purposes, capacities = row[_BODY:_OFFICER]
+    return NO_BODY if kind is None else BodyFacts(kind, status, frozenset(purposes), frozenset(capacities))
+
+
+def _officer(row: Row[Any]) -> OfficerFacts:
+    return NO_OFFICER if row[_OFFICER] is None else OfficerFacts(*row[_OFFICER:_AUTHORIZATION])
+
+
+def _authorization(row: Row[Any]) -> AuthorizationFacts:
+    body_id, state, purposes, fields, basis_purposes, basis_categories, *others = row[_AUTHORIZATION:_CONSENT]
+    if body_id is None:
+        return NO_AUTHORIZATION
+    return AuthorizationFacts(
+        body_id,
+        state,
+        frozenset(purposes),
+        frozenset(fields),
+        frozenset(basis_purposes),
+        frozenset(basis_categories),
+        *others,
+    )
+
+
+def _consent(row: Row[Any]) -> ConsentFacts:
+    subject_id, body_id, purpose, fields, *others = row[_CONSENT:]
+    if subject_id is None:
+        return NO_CONSENT
+    return ConsentFacts(subject_id, body_id, purpose, frozenset(fields), *others)
