@@ -1,0 +1,79 @@
+"""The log over HTTP, for anyone: checkpoint, tiles and entry bundles as C2SP tlog-tiles lays them out.
+
+What is served is public by design: it names nobody. Nothing past the raised checkpoint is ever served.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log import stored
+from access_log.errors import FormatError, LogStateError
+from access_log.lock import Raised
+from access_log.log import Log
+from access_log.tiles import Tile, encode_bundle, parse_tile_path
+
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_SHORT = "public, max-age=2"
+_NOTE = "text/plain; charset=utf-8"
+_BYTES = "application/octet-stream"
+TilePath = Annotated[str, Path(description="C2SP tile index: `x001/x234/067`, partial: `067.p/12`")]
+
+
+def log_router(log: Log) -> APIRouter:
+    """The routes under `/log/`."""
+    router = APIRouter(prefix="/log", tags=["log"])
+
+    async def raised() -> Raised:
+        return await asyncio.to_thread(log.outside.read)
+
+    @router.get("/checkpoint", summary="The newest released checkpoint")
+    async def checkpoint() -> Response:
+        """A C2SP signed note: origin, size, root, signatures."""
+        note = (await raised()).note
+        return Response(note, media_type=_NOTE, headers={"Cache-Control": _SHORT})
+
+    @router.get("/key", summary="The log's verifier key")
+    async def key() -> Response:
+        """`name+hash+key`. Take it once from a place you trust; here it is a convenience."""
+        return Response(log.key.verifier_key() + "\n", media_type=_NOTE, headers={"Cache-Control": _SHORT})
+
+    @router.get("/tile/{path:path}", summary="A tile of the Merkle tree, or a bundle of entries")
+    async def tile(path: TilePath) -> Response:
+        """`<level>/<n>[.p/<w>]`: up to 256 hashes; `entries/<n>[.p/<w>]`: up to 256 entries after their lengths."""
+        asked = _asked(path, (await raised()).size)
+        try:
+            async with log.engine.connect() as connection:
+                content = (
+                    await _bundle(connection, log.number, asked)
+                    if asked.level is None
+                    else b"".join(
+                        await stored.hashes(connection, log.number, asked.level, asked.n, asked.width)
+                    )
+                )
+        except LogStateError:
+            raise HTTPException(HTTPStatus.NOT_FOUND) from None
+        return Response(content, media_type=_BYTES, headers={"Cache-Control": _IMMUTABLE})
+
+    return router
+
+
+async def _bundle(connection: AsyncConnection, log: int, asked: Tile) -> bytes:
+    first = asked.n * stored.TILE
+    found = await stored.entries(connection, log, first, first + asked.width)
+    # A missing entry ends the bundle: the verifier names the gap instead of losing its place.
+    return encode_bundle([raw for at, (position, raw) in enumerate(found) if position == first + at])
+
+
+def _asked(path: str, size: int) -> Tile:
+    """The tile a path names, within what the tree of `size` has at that level."""
+    try:
+        asked = parse_tile_path("tile/" + path)
+    except FormatError:
+        raise HTTPException(HTTPStatus.NOT_FOUND) from None
+    if asked.n * stored.TILE + asked.width > size >> (8 * (asked.level or 0)):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return asked

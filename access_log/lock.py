@@ -1,0 +1,181 @@
+"""The outside lock: the newest (size, root) that was raised, kept apart from the database and its backups.
+
+A database restored from an old backup, or swapped for another, cannot pass it. The file holds two slots
+written in turn, each with its own digest and one `fdatasync`; a write torn by a crash leaves the other
+slot, and that write was never acknowledged. `flock` on the file makes read-compare-write one step across
+the workers of a host. FORMAT 9.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from access_log.errors import LogUnavailableError, OutsideLockError
+
+_MAGIC = b"creditvault outside lock v1\n"
+_SLOT = 4096
+_DIGEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What the lock holds: a tree size, its 32-byte root and the signed note."""
+
+    size: int
+    root: bytes
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """The lock holds a size whose root the caller did not bring: nothing was written."""
+
+    held: Raised
+
+
+class OutsideLock:
+    """A file on one host. Blocking; call it in a thread from asynchronous code."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self, first: Raised) -> None:
+        """Makes the file for a new log.
+
+        Raises:
+            OutsideLockError: the file is there already, or cannot be made.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise OutsideLockError(
+                f"the outside lock {self.path} belongs to a log already; name another file for a new log"
+            ) from None
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        try:
+            _write(descriptor, 1, first)
+            _sync_directory(self.path.parent)
+        finally:
+            os.close(descriptor)
+
+    def exists(self) -> bool:
+        """Whether a lock file stands at the path."""
+        return self.path.exists()
+
+    def read(self) -> Raised:
+        """What was raised last.
+
+        Raises:
+            OutsideLockError: the file is missing or neither slot is whole.
+            LogUnavailableError: it cannot be read now.
+        """
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            return _read(descriptor, self.path)[1]
+        finally:
+            os.close(descriptor)
+
+    def raise_to(self, new: Raised, known_roots: Mapping[int, bytes]) -> Unproven | None:
+        """Raises the lock to `new` in one atomic step; an equal or larger size counts as raised.
+
+        Args:
+            new: size, root and note of the tree just committed.
+            known_roots: roots of that same tree at sizes the caller has checked.
+
+        Returns:
+            None when raised; Unproven when the held size is not among `known_roots`.
+
+        Raises:
+            OutsideLockError: the held root is not our tree's root at that size.
+            LogUnavailableError: the file cannot be read or written now.
+        """
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            generation, held = _read(descriptor, self.path)
+            known = new.root if held.size == new.size else known_roots.get(held.size)
+            if known is None:
+                return Unproven(held)
+            if known != held.root:
+                raise OutsideLockError(
+                    f"the outside lock {self.path} holds another tree of size {held.size}: this database is "
+                    "not the log that was raised. Restore the right database; never delete the lock."
+                )
+            if held.size < new.size:
+                _write(descriptor, generation + 1, new)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        finally:
+            os.close(descriptor)
+        return None
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR)
+        except FileNotFoundError:
+            raise OutsideLockError(
+                f"the outside lock {self.path} is missing. Restore it from where it was kept; without it an old "
+                "database could pass for the newest."
+            ) from None
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> LogUnavailableError:
+    return LogUnavailableError(f"the outside lock {path} cannot be used: {os.strerror(error.errno or 0)}")
+
+
+def _encode(generation: int, raised: Raised) -> bytes:
+    note = raised.note.encode()
+    body = (
+        _MAGIC
+        + generation.to_bytes(8, "big")
+        + raised.size.to_bytes(8, "big")
+        + raised.root
+        + len(note).to_bytes(2, "big")
+        + note
+    )
+    padded = body.ljust(_SLOT - _DIGEST, b"\0")
+    if len(padded) != _SLOT - _DIGEST:
+        raise OutsideLockError("the signed note is too long for the outside lock (at most 3,900 bytes)")
+    return padded + hashlib.sha256(padded).digest()
+
+
+def _decode(slot: bytes) -> tuple[int, Raised] | None:
+    body = slot[:-_DIGEST]
+    if len(slot) != _SLOT or not body.startswith(_MAGIC) or hashlib.sha256(body).digest() != slot[-_DIGEST:]:
+        return None
+    rest = body[len(_MAGIC) :]
+    length = int.from_bytes(rest[48:50], "big")
+    return int.from_bytes(rest[:8], "big"), Raised(
+        size=int.from_bytes(rest[8:16], "big"), root=rest[16:48], note=rest[50 : 50 + length].decode()
+    )
+
+
+def _read(descriptor: int, path: Path) -> tuple[int, Raised]:
+    raw = os.pread(descriptor, 2 * _SLOT, 0)
+    whole = [held for held in (_decode(raw[:_SLOT]), _decode(raw[_SLOT:])) if held is not None]
+    if not whole:
+        raise OutsideLockError(f"the outside lock {path} is damaged: neither slot is whole. Restore it.")
+    return max(whole, key=lambda held: held[0])
+
+
+def _write(descriptor: int, generation: int, raised: Raised) -> None:
+    slot = _encode(generation, raised)
+    if os.pwrite(descriptor, slot, (generation % 2) * _SLOT) != _SLOT:
+        raise OSError(5, "short write")
+    os.fdatasync(descriptor)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,70 @@
+"""What is kept of each request beside its entry: enough to find it again, never an answer (FORMAT 9).
+
+After an unknown commit outcome the writer looks its request ids up before it does anything again; a client
+that lost an answer may repeat its request under the same idempotency key.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log.merkle import leaf_hash
+
+_KNOWN = text(
+    "SELECT r.request_id, e.entry FROM access_log.request r"
+    " JOIN access_log.entry e ON e.log = r.log AND e.index = r.index"
+    " WHERE r.log = :log AND r.request_id = ANY(:ids)"
+)
+_FORGET = text("DELETE FROM access_log.request WHERE log = :log AND request_id = ANY(:ids)")
+_EARLIER = text(
+    "SELECT DISTINCT ON (r.client, r.idempotency_key) r.client, r.idempotency_key, r.index, r.body,"
+    " e.entry, p.expiry_id, p.sealed"
+    " FROM unnest(CAST(:clients AS uuid[]), CAST(:keys AS bytea[])) AS asked (client, idempotency_key)"
+    " JOIN access_log.request r ON r.client = asked.client AND r.idempotency_key = asked.idempotency_key"
+    " AND r.log = :log AND r.time > :since"
+    " JOIN access_log.entry e ON e.log = r.log AND e.index = r.index"
+    " JOIN access_log.payload p ON p.log = r.log AND p.index = r.index"
+    " ORDER BY r.client, r.idempotency_key, r.index DESC"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRequest:
+    """A request under the same idempotency key: its entry, what it asked, its sealed payload."""
+
+    index: int
+    body: bytes
+    entry: bytes
+    expiry_id: int
+    sealed: bytes
+
+
+async def known_leaves(connection: AsyncConnection, log: int, ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    """Which of these requests have an entry, with its leaf hash."""
+    rows = await connection.execute(_KNOWN, {"log": log, "ids": list(ids)})
+    return {row[0]: leaf_hash(row[1]) for row in rows}
+
+
+async def forget(connection: AsyncConnection, log: int, ids: Sequence[UUID]) -> None:
+    """Forgets requests that were never answered, so that a repeat of one is a request of its own."""
+    await connection.execute(_FORGET, {"log": log, "ids": list(ids)})
+
+
+async def earlier(
+    connection: AsyncConnection, log: int, asked: Sequence[tuple[UUID, bytes]], since: datetime
+) -> dict[tuple[UUID, bytes], EarlierRequest]:
+    """The newest request of each (client, SHA-256 of its idempotency key) after `since`."""
+    rows = await connection.execute(
+        _EARLIER,
+        {
+            "log": log,
+            "clients": [client for client, _ in asked],
+            "keys": [key for _, key in asked],
+            "since": since,
+        },
+    )
+    return {(row[0], row[1]): EarlierRequest(row[2], row[3], row[4], row[5], row[6]) for row in rows}

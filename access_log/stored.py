@@ -1,0 +1,159 @@
+"""Reading the stored log back: entries, leaves, tiles, roots at any size, entries of a stream."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log.entry import next_chain
+from access_log.errors import LogStateError
+from access_log.merkle import Frontier, full_root, inclusion_proof, leaf_hash
+from access_log.tiles import WIDTH as TILE
+from access_log.tiles import node_reader, tiles_needed
+
+_ENTRIES = text(
+    "SELECT index, entry FROM access_log.entry WHERE log = :log AND index >= :first AND index < :end ORDER BY index"
+)
+_TILE_ROOTS = text(
+    "SELECT index, root FROM access_log.tile"
+    " WHERE log = :log AND level = :level AND index >= :first AND index < :end ORDER BY index"
+)
+_TILE_HASHES = text(
+    "SELECT hashes FROM access_log.tile WHERE log = :log AND level = :level AND index = :index"
+)
+_WRITE_TILES = text(
+    "INSERT INTO access_log.tile (log, level, index, hashes, root)"
+    " SELECT :log, :level, index, hashes, root"
+    " FROM unnest(CAST(:indexes AS bigint[]), CAST(:hashes AS bytea[]), CAST(:roots AS bytea[]))"
+    " AS t (index, hashes, root)"
+)
+
+
+async def entries(connection: AsyncConnection, log: int, first: int, end: int) -> list[tuple[int, bytes]]:
+    """The stored entries first..end-1 as (index, 106 bytes), in order; a deleted one is simply absent."""
+    rows = await connection.execute(_ENTRIES, {"log": log, "first": first, "end": end})
+    return [(row[0], row[1]) for row in rows]
+
+
+async def leaves(connection: AsyncConnection, log: int, first: int, end: int) -> list[bytes]:
+    """Leaf hashes of entries first..end-1.
+
+    Raises:
+        LogStateError: one is missing.
+    """
+    found = await entries(connection, log, first, end)
+    if len(found) != end - first:
+        raise LogStateError(f"entries between {first} and {end - 1} are missing from the database")
+    return [leaf_hash(raw) for _, raw in found]
+
+
+async def hashes(connection: AsyncConnection, log: int, level: int, index: int, width: int) -> list[bytes]:
+    """The first `width` hashes of a tile (1 to 256), from the stored tile or from what lies below it.
+
+    Raises:
+        LogStateError: what lies below is missing.
+    """
+    if width == TILE:
+        raw = (
+            await connection.execute(_TILE_HASHES, {"log": log, "level": level, "index": index})
+        ).scalar_one_or_none()
+        if raw is not None:
+            return [raw[at : at + 32] for at in range(0, len(raw), 32)]
+    first = index * TILE
+    if level == 0:
+        return await leaves(connection, log, first, first + width)
+    rows = await connection.execute(
+        _TILE_ROOTS, {"log": log, "level": level - 1, "first": first, "end": first + width}
+    )
+    roots = [row[1] for row in rows]
+    if len(roots) != width:
+        raise LogStateError(f"tiles of level {level - 1} from {first} on are missing from the database")
+    return roots
+
+
+async def write_tiles(
+    connection: AsyncConnection, log: int, level: int, first: int, tiles: Sequence[Sequence[bytes]]
+) -> None:
+    """Stores full tiles `first`, `first + 1`, … of a level, and those they fill above."""
+    await connection.execute(
+        _WRITE_TILES,
+        {
+            "log": log,
+            "level": level,
+            "indexes": list(range(first, first + len(tiles))),
+            "hashes": [b"".join(tile) for tile in tiles],
+            "roots": [full_root(tile) for tile in tiles],
+        },
+    )
+    end = first + len(tiles)
+    above = range(first // TILE, end // TILE)
+    if above:
+        await write_tiles(
+            connection,
+            log,
+            level + 1,
+            above.start,
+            [await hashes(connection, log, level + 1, index, TILE) for index in above],
+        )
+
+
+async def root_at(connection: AsyncConnection, log: int, size: int) -> bytes:
+    """The root of the stored tree when it had `size` entries: at most one partial tile a level is read.
+
+    Raises:
+        LogStateError: entries or tiles are missing.
+    """
+    return (await frontier_at(connection, log, size)).root()
+
+
+async def frontier_at(connection: AsyncConnection, log: int, size: int) -> Frontier:
+    """The roots of the full subtrees of the stored tree at `size`, read from its tiles."""
+    found: list[bytes] = []
+    top = 0
+    while size >> (8 * (top + 1)):
+        top += 1
+    for level in range(top, -1, -1):
+        nodes = size >> (8 * level)
+        width = nodes % TILE
+        if not width:
+            continue
+        tile = await hashes(connection, log, level, nodes // TILE, width)
+        at = 0
+        for bit in range(7, -1, -1):
+            if width >> bit & 1:
+                found.append(full_root(tile[at : at + (1 << bit)]))
+                at += 1 << bit
+    return Frontier(size, tuple(found))
+
+
+async def proof(connection: AsyncConnection, log: int, index: int, size: int) -> tuple[bytes, ...]:
+    """The inclusion proof of an entry in the stored tree of `size`.
+
+    Raises:
+        LogStateError: entries or tiles are missing.
+    """
+    tiles: dict[tuple[int, int], bytes] = {}
+    for level, n in tiles_needed(lambda node: inclusion_proof(index, size, node)):
+        width = min(TILE, (size >> (8 * level)) - n * TILE)
+        tiles[level, n] = b"".join(await hashes(connection, log, level, n, width))
+    return inclusion_proof(index, size, node_reader(lambda level, n: tiles[level, n]))
+
+
+async def check_head(
+    connection: AsyncConnection, log: int, origin: str, size: int, chain: bytes, frontier: Frontier
+) -> None:
+    """Compares the head with the entries behind it: root, and the chain over the newest entry.
+
+    A cheap check for every start; the whole chain is the verifier's work.
+
+    Raises:
+        LogStateError: they disagree.
+    """
+    if await root_at(connection, log, size) != frontier.root():
+        raise LogStateError(f"the head of {origin} does not match its entries: run `creditvault log fsck`")
+    if size:
+        newest = await entries(connection, log, size - 1, size + 1)
+        if len(newest) != 1 or next_chain(newest[0][1][10:42], leaf_hash(newest[0][1])) != chain:
+            raise LogStateError(
+                f"the newest entry of {origin} does not match its head: run `creditvault log fsck`"
+            )

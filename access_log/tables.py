@@ -1,0 +1,100 @@
+"""Tables of the access log (schema `access_log`).
+
+The application role may INSERT and SELECT entries and nothing more; triggers refuse it UPDATE, DELETE
+and TRUNCATE. Payloads stand apart, because they may be deleted when their retention ends. What is hashed
+is what is stored: an entry is one column of 106 bytes, found again by its label through an expression
+index.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+metadata = MetaData(schema="access_log")
+
+# One row per log. Locking it is the first statement of every writer, so the order of the log is the
+# order of effect.
+head = Table(
+    "head",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("origin", Text, nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("chain", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False, comment="of the newest entry, ms since the epoch, UTC"),
+    Column("frontier", LargeBinary, nullable=False, comment="roots of the full subtrees, largest first"),
+)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", LargeBinary, nullable=False),
+    CheckConstraint("octet_length(entry) = 106", name="entry_is_106_bytes"),
+    postgresql_partition_by="RANGE (index)",
+)
+Index("entry_by_label", text('substring("entry" from 43 for 32)'), _table=entry)
+
+payload = Table(
+    "payload",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("expiry_id", Integer, nullable=False, comment="yyyymm in which its retention ends"),
+    Column("sealed", LargeBinary, nullable=False),
+)
+Index("payload_by_expiry", payload.c.expiry_id)
+
+# Full tiles only (256 hashes); partial ones are built from entries and lower roots when asked for.
+tile = Table(
+    "tile",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+    Column("root", LargeBinary, nullable=False, comment="the hash this tile gives to the level above"),
+)
+
+stream = Table(
+    "stream",
+    metadata,
+    Column("stream_id", LargeBinary, primary_key=True),
+    Column("kind", SmallInteger, nullable=False),
+    Column("master", SmallInteger, nullable=False, comment="version of the label master"),
+    Column("month", Integer, nullable=False, comment="yyyymm of the newest entry, UTC; 0 before the first"),
+    Column("seq", BigInteger, nullable=False, comment="number of the newest entry within its month"),
+    Column("last_leaf", LargeBinary, nullable=False),
+)
+
+# What a writer must find again after an unknown commit outcome, and a repeat after a lost answer.
+request = Table(
+    "request",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("request_id", Uuid, nullable=False, unique=True),
+    Column("client", Uuid, nullable=False),
+    Column("idempotency_key", LargeBinary, comment="SHA-256 of the key, or null"),
+    Column("body", LargeBinary, nullable=False, comment="SHA-256 of grant and body"),
+    Column("time", DateTime(timezone=True), nullable=False),
+)
+Index(
+    "request_by_idempotency_key",
+    request.c.client,
+    request.c.idempotency_key,
+    postgresql_where=request.c.idempotency_key.is_not(None),
+)

@@ -1,0 +1,137 @@
+"""Real PostgreSQL for every test that touches data: one server a worker, one fresh database a test."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import create_engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from access_log.checkpoint import SigningKey
+from access_log.lock import OutsideLock
+from access_log.log import Log
+from vault.server.assembly import Vault, open_vault, set_up
+from vault.server.database import application_engine, migrate
+from vault.server.embedded import APPLICATION, DATABASE, OWNER, EmbeddedDatabase
+from vault.server.settings import Settings
+
+settings.register_profile("dev", max_examples=25, deadline=None)
+settings.register_profile(
+    "ci",
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("nightly", max_examples=5000, deadline=None)
+settings.load_profile("dev")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedDatabase]:
+    """A PostgreSQL server of this test worker, with the migrated database as a template."""
+    with tempfile.TemporaryDirectory(prefix="creditvault-test-", ignore_cleanup_errors=True) as folder:
+        server = EmbeddedDatabase(Path(folder) / "postgresql")
+        migrate(server.url(OWNER))
+        yield server
+        server.stop()
+
+
+@contextmanager
+def fresh_database(postgres: EmbeddedDatabase) -> Iterator[str]:
+    """Copies the template; yields the new database's name."""
+    name = f"test_{uuid4().hex}"
+    admin = create_engine(postgres.url("postgres", "postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER}"))
+    try:
+        yield name
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+@pytest.fixture
+def database_name(postgres: EmbeddedDatabase) -> Iterator[str]:
+    with fresh_database(postgres) as name:
+        yield name
+
+
+@pytest.fixture
+async def database(postgres: EmbeddedDatabase, database_name: str) -> AsyncIterator[AsyncEngine]:
+    """An engine of the application role on a fresh, migrated database."""
+    engine = application_engine(postgres.url(APPLICATION, database_name), Settings())
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def owner_url(postgres: EmbeddedDatabase, database_name: str) -> str:
+    """The same database as its owner: what a tamperer inside would use."""
+    return postgres.url(OWNER, database_name)
+
+
+class PlainSealer:
+    """Keeps payloads readable, so that a test of the log needs no vault."""
+
+    async def prepare(self, time_ms: int) -> None:
+        """Needs no key."""
+
+    def seal(self, index: int, time_ms: int, plaintext: bytes) -> tuple[int, bytes]:
+        return 203601, plaintext
+
+    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
+        return sealed
+
+
+ORIGIN = "creditvault.test/log"
+
+
+@pytest.fixture
+async def log(database: AsyncEngine, tmp_path: Path) -> Log:
+    """A real log on the fresh database, started, with its outside lock in a temporary folder."""
+    opened = Log(
+        database,
+        origin=ORIGIN,
+        master=bytes(range(32)),
+        sealer=PlainSealer(),
+        key=SigningKey.from_seed(ORIGIN, bytes(32)),
+        outside=OutsideLock(tmp_path / "outside.lock"),
+    )
+    await opened.create()
+    await opened.start()
+    return opened
+
+
+PASSPHRASE = "correct horse battery staple"
+
+
+@pytest.fixture
+def vault_settings(postgres: EmbeddedDatabase, database_name: str, tmp_path: Path) -> Settings:
+    """Settings of a demo-mode vault on the fresh database, with keyring and outside lock of its own."""
+    passphrase_file = tmp_path / "passphrase"
+    passphrase_file.write_text(PASSPHRASE)
+    passphrase_file.chmod(0o600)
+    return Settings(
+        home=tmp_path,
+        database_url=postgres.url(APPLICATION, database_name),
+        owner_database_url=postgres.url(OWNER, database_name),
+        log_origin=ORIGIN,
+        passphrase_file=passphrase_file,
+        batch_window_ms=1,
+        demo=True,
+    )
+
+
+@pytest.fixture
+async def vault(vault_settings: Settings) -> AsyncIterator[Vault]:
+    """A whole vault, set up and open, without its web server."""
+    assert vault_settings.database_url is not None
+    await set_up(vault_settings, vault_settings.database_url)
+    async with open_vault(vault_settings, vault_settings.database_url) as opened:
+        yield opened

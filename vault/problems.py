@@ -1,0 +1,170 @@
+"""Every error of every room, translated to HTTP in one file: RFC 9457 problem details.
+
+A problem's `type` is stable and documented in docs/problems.md; `detail` says what to do next and never
+holds what was sent.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from access_log.errors import AccessLogError, LogUnavailableError
+from consent.oauth.errors import AccessError
+from consent.oauth.protection import Protection
+from vault.crypto.errors import CryptoError, InvalidIdentifierError
+
+TYPE = "urn:creditvault:problem:"
+_MOST_FAULTS = 20
+_OUR_NAMES = frozenset(
+    {
+        "body",
+        "subject",
+        "scheme",
+        "number",
+        "purpose",
+        "fields",
+        "officer",
+        "case_reference",
+        "reason",
+        "consent_id",
+    }
+)
+_events = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of error: name (the end of `type`), status, title."""
+
+    name: str
+    status: HTTPStatus
+    title: str
+
+
+INVALID = Problem("invalid-request", HTTPStatus.BAD_REQUEST, "The request is not well formed")
+UNAUTHENTICATED = Problem("unauthenticated", HTTPStatus.UNAUTHORIZED, "No valid token and proof")
+REFUSED = Problem("refused", HTTPStatus.FORBIDDEN, "A rule refuses this query")
+FORBIDDEN = Problem("forbidden", HTTPStatus.FORBIDDEN, "This token does not allow that")
+NOT_FOUND = Problem("not-found", HTTPStatus.NOT_FOUND, "There is nothing here")
+NOT_ALLOWED = Problem("method-not-allowed", HTTPStatus.METHOD_NOT_ALLOWED, "Another method is needed")
+CONFLICT = Problem("conflict", HTTPStatus.CONFLICT, "It stands otherwise already")
+TOO_LARGE = Problem("too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large")
+MEDIA_TYPE = Problem("media-type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Another media type is needed")
+KEY_REUSED = Problem(
+    "idempotency-key-reused", HTTPStatus.UNPROCESSABLE_ENTITY, "The Idempotency-Key served another request"
+)
+UNAVAILABLE = Problem("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "The vault cannot serve now")
+INTERNAL = Problem("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "The vault failed")
+
+ALL = (
+    INVALID, UNAUTHENTICATED, REFUSED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_LARGE, MEDIA_TYPE,
+    KEY_REUSED, UNAVAILABLE, INTERNAL,
+)  # fmt: skip
+
+
+def problem_response(
+    problem: Problem,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **members: object,
+) -> JSONResponse:
+    """One problem as a response; `members` are its extension members (RFC 9457 §3.2)."""
+    return JSONResponse(
+        {
+            "type": TYPE + problem.name,
+            "title": problem.title,
+            "status": problem.status.value,
+            "detail": detail,
+            **members,
+        },
+        status_code=problem.status.value,
+        media_type="application/problem+json",
+        headers=dict(headers or {}),
+    )
+
+
+def unavailable() -> JSONResponse:
+    """503: nothing was opened, and the same request may be sent again."""
+    return problem_response(
+        UNAVAILABLE,
+        "Nothing was opened. Send the request again in a few seconds, with a fresh proof.",
+        headers={"Retry-After": "5"},
+    )
+
+
+_OF_STATUS = {
+    400: (INVALID, "The request could not be read."),
+    404: (NOT_FOUND, "Check the path; /docs lists what there is."),
+    405: (NOT_ALLOWED, "The Allow header names the methods."),
+    413: (TOO_LARGE, "Send fewer bytes; batches of records go to /v1/records as NDJSON."),
+    415: (MEDIA_TYPE, "Send application/json; batches of records as application/x-ndjson."),
+}
+
+
+def add_problem_handlers(app: FastAPI, protection: Protection) -> None:
+    """Installs the translation for everything a route may raise."""
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+        # Only where and which rule: pydantic's `input` and messages may quote what was sent.
+        return invalid([(fault["loc"], fault["type"]) for fault in error.errors()])
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> Response:
+        problem, detail = _OF_STATUS.get(error.status_code, (INVALID, "The request could not be served."))
+        if error.status_code not in _OF_STATUS and error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            problem, detail = INTERNAL, "The operator's log names the place by the request id."
+        return problem_response(problem, detail, headers=error.headers)
+
+    @app.exception_handler(AccessError)
+    async def _no_access(_request: Request, error: AccessError) -> Response:
+        return problem_response(UNAUTHENTICATED, str(error), headers=protection.challenge(error))
+
+    @app.exception_handler(InvalidIdentifierError)
+    async def _identifier(_request: Request, error: InvalidIdentifierError) -> Response:
+        return problem_response(INVALID, str(error), errors=[{"at": "subject.number", "rule": error.rule}])
+
+    @app.exception_handler(AccessLogError)
+    async def _log(_request: Request, error: AccessLogError) -> Response:
+        if isinstance(error, LogUnavailableError):
+            _events.error("log_unavailable", exc_info=error)
+        else:
+            _events.critical("log_stopped", exc_info=error)
+        return unavailable()
+
+    @app.exception_handler(CryptoError)
+    async def _keys(_request: Request, error: CryptoError) -> Response:
+        _events.error("keys_unavailable", exc_info=error)
+        return unavailable()
+
+    @app.exception_handler(SQLAlchemyError)
+    async def _database(_request: Request, error: SQLAlchemyError) -> Response:
+        _events.error("database_unavailable", exc_info=error)
+        return unavailable()
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(_request: Request, error: Exception) -> Response:
+        _events.critical("unforeseen_error", exc_info=error)
+        return problem_response(INTERNAL, "The operator's log names the place by the request id.")
+
+
+def invalid(faults: Iterable[tuple[Iterable[object], str]]) -> JSONResponse:
+    """400 that names where and which rule, from pydantic's (location, type) pairs."""
+    errors = [
+        {"at": ".".join(str(part) for part in location if _is_name(part)), "rule": rule}
+        for location, rule in list(faults)[:_MOST_FAULTS]
+    ]
+    return problem_response(INVALID, "Mend the members named in `errors`, then send it again.", errors=errors)
+
+
+def _is_name(part: object) -> bool:
+    """Whether a location part is one of our own member names or an index, not something that was sent."""
+    return isinstance(part, int) or (isinstance(part, str) and part.isidentifier() and part in _OUR_NAMES)

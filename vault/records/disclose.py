@@ -1,0 +1,345 @@
+"""The one door for plaintext. RULES.md says who may pass; this file says in which order things happen.
+
+For a batch of queries that arrived within a few milliseconds, in one transaction:
+
+    1  the log's head row is locked
+    2  persons, sealed records and live state are read: all see the same moment
+    3  the proofs are recorded; a repeated one or a revoked token is turned away without an entry
+    4  each query is decided, charged and put in line as an entry, with the exact record versions to open
+    5  commit, sign, raise the outside lock                (access_log.log)
+    6  only now are keys unwrapped and the permitted fields opened
+
+If anything fails up to 5, nothing is opened. If 6 fails for a query, its answer is withheld, and an entry of
+type 10 follows that says so and gives the use back.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import structlog
+
+from access_log import requests
+from access_log.entry import Entry, EntryType
+from access_log.log import NOT_FOUND_STREAM, Event, Log, RequestMark, Writing
+from access_log.payload import Party, Payload
+from access_log.requests import EarlierRequest
+from consent import bodies, state
+from consent.decide import decide
+from consent.oauth.replay import record_proofs, revoked
+from consent.permit import Permit, QueryRequest, Refusal
+from vault.catalogue.catalogue import Catalogue
+from vault.crypto.envelopes import SubjectKey
+from vault.crypto.errors import CryptoError
+from vault.records import store
+from vault.records.batch import Batcher
+from vault.records.choose import NOTHING, Choice, category_of, choose, opened_versions
+from vault.records.keys import VaultKeys
+from vault.records.opening import furnishers_of, months_of, open_record
+from vault.records.owed import Owed, Unreleased
+from vault.records.query import (
+    REPEATED_PROOF,
+    REVOKED_TOKEN,
+    Answer,
+    DisclosedRecord,
+    KeyReused,
+    LogProof,
+    Outcome,
+    Query,
+    Refused,
+    TurnedAway,
+)
+
+REPEAT_WINDOW = timedelta(minutes=10)
+_events = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A query on its way through the batch; each step fills in what it found."""
+
+    query: Query
+    request: QueryRequest
+    found: store.Found | None
+    turned_away: TurnedAway | None = None
+    earlier: EarlierRequest | None = None
+    decision: Permit | Refusal | None = None
+    officer_role: str = ""
+    charge: state.Charge | None = None
+    choice: Choice = NOTHING
+    position: int | None = None
+    proof: LogProof | None = None
+
+    @property
+    def stream(self) -> bytes:
+        """The stream its entry belongs to."""
+        return self.found.person.stream_id if self.found is not None else NOT_FOUND_STREAM
+
+    @property
+    def owed(self) -> list[Unreleased]:
+        """What is owed if it is not released: only what was permitted and charged now, not a repeat."""
+        if self.charge is None:
+            return []
+        query, person = self.query, self.request.subject_id
+        return [Unreleased(query.request_id, query.body_id, person, self.stream, self.charge)]
+
+
+class Disclosure:
+    """Answers queries. One per worker process.
+
+    Args:
+        log: the open log.
+        keys: the vault's keys.
+        catalogue: which fields are open to whom, and what is never shown.
+        window: seconds a first query waits for others.
+        most: most queries in one transaction.
+    """
+
+    def __init__(self, log: Log, keys: VaultKeys, catalogue: Catalogue, *, window: float, most: int) -> None:
+        self._log = log
+        self._keys = keys
+        self._catalogue = catalogue
+        self._never_shown = frozenset(
+            code for code, category in catalogue.categories.items() if category.display.rule == "never"
+        )
+        self._batches: Batcher[Query, Outcome] = Batcher(self._answer_batch, window=window, most=most)
+        self._owed = Owed(lambda: self._answer_batch([]))
+        self._names: dict[UUID, str] = {}
+        self._turns: WeakValueDictionary[tuple[UUID, bytes], asyncio.Lock] = WeakValueDictionary()
+
+    async def answer(self, query: Query) -> Outcome:
+        """Decides, logs and answers one query, together with those that arrive beside it.
+
+        Raises:
+            AccessLogError: the log cannot append or release; nothing was opened.
+            CryptoError: keys cannot be used now, or a record does not open; nothing was released.
+        """
+        if query.repeat_key is None:
+            return await self._batches.ask(query)
+        # Requests under one key take turns, so that the second finds what became of the first.
+        turn = self._turns.setdefault((query.body_id, query.repeat_key), asyncio.Lock())
+        async with turn:
+            return await self._batches.ask(query)
+
+    async def _answer_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | Exception]:
+        # The provider is asked before anything is appended: what cannot be answered is not logged.
+        await self._keys.provider.health()
+        pending: list[_Pending] = []
+        owed = self._owed.standing()
+        try:
+            async with self._log.writing() as writing:
+                await self._decide_all(writing, queries, owed, pending)
+        except BaseException:
+            # The commit may have passed; what it permitted was not released.
+            self._owed.add(each for one in pending for each in one.owed)
+            raise
+        self._owed.written(owed)
+        for one in pending:
+            if one.position is not None:
+                opening = writing.payloads[one.position].opening(Party.BODY)
+                one.proof = LogProof(writing.receipts[one.position], dict(opening))
+        return await self._release(pending)
+
+    # Steps 2 to 4, under the head lock.
+
+    async def _decide_all(
+        self,
+        writing: Writing,
+        queries: Sequence[Query],
+        owed: Sequence[Unreleased],
+        pending: list[_Pending],
+    ) -> None:
+        connection = writing.connection
+        pending.extend(await self._find_persons(writing, queries))
+        live = await state.read(
+            connection,
+            [one.request for one in pending],
+            now=writing.now,
+            today=self._catalogue.today(writing.now),
+        )
+        await self._check_credentials(writing, pending)
+        await self._find_repeats(writing, [one for one in pending if one.turned_away is None])
+        for one in pending:
+            if one.turned_away is None:
+                await self._decide(writing, live, one)
+        await live.write_back(connection)
+        await self._owed.write(self._log, writing, owed)
+
+    async def _check_credentials(self, writing: Writing, pending: Sequence[_Pending]) -> None:
+        """Turns away repeated proofs and revoked tokens: they are no valid credentials, so no entry."""
+        if not pending:
+            return
+        presented = [one.query.presented for one in pending]
+        accepted = await record_proofs(
+            writing.connection, [(one.jkt, one.proof_jti, one.proof_expires_at) for one in presented]
+        )
+        taken_back = await revoked(writing.connection, [one.token for one in presented])
+        for at, one in enumerate(pending):
+            if at not in accepted:
+                one.turned_away = REPEATED_PROOF
+            elif at in taken_back:
+                one.turned_away = REVOKED_TOKEN
+
+    async def _find_persons(self, writing: Writing, queries: Sequence[Query]) -> list[_Pending]:
+        identifiers = [query.identifier for query in queries]
+        hashes = await self._keys.subject_hashes(identifiers)
+        blinds = await self._keys.blind(identifiers)
+        places = [(one.scheme, mac.value) for one, mac in zip(identifiers, blinds, strict=True)]
+        categories = {category_of(each) for query in queries for each in query.fields}
+        found = await store.find(writing.connection, places, sorted(categories))
+        return [
+            _Pending(
+                query,
+                query.request(subject_hash, found[place].person if place in found else None),
+                found.get(place),
+            )
+            for query, subject_hash, place in zip(queries, hashes, places, strict=True)
+        ]
+
+    async def _find_repeats(self, writing: Writing, pending: Sequence[_Pending]) -> None:
+        """Which queries repeat one that was permitted under the same idempotency key."""
+        keyed = {
+            (one.query.body_id, one.query.repeat_key): one
+            for one in pending
+            if one.query.repeat_key is not None
+        }
+        if not keyed:
+            return
+        earlier = await requests.earlier(
+            writing.connection, self._log.number, list(keyed), writing.now - REPEAT_WINDOW
+        )
+        for place, one in keyed.items():
+            before = earlier.get(place)
+            if before is None:
+                continue
+            if not hmac.compare_digest(before.body, one.query.asked_digest()):
+                one.turned_away = KeyReused()
+            elif Entry.decode(before.entry).type is EntryType.QUERY_PERMITTED:
+                one.earlier = before
+
+    async def _decide(self, writing: Writing, live: state.Live, one: _Pending) -> None:
+        facts = live.state_of(one.request)
+        one.officer_role = facts.officer.role
+        one.decision = decide(
+            one.request, facts, writing.now, catalogue=self._catalogue, repeat=one.earlier is not None
+        )
+        if isinstance(one.decision, Refusal):
+            one.earlier = None  # a failed rule is a new refusal, with an entry of its own
+        elif one.earlier is not None:
+            await self._repeat(writing, one, one.decision, one.earlier)
+            return
+        else:
+            one.charge = live.charge(one.request)
+            records = one.found.records if one.found is not None else []
+            one.choice = self._choose(writing, one, one.decision, records)
+        one.position = writing.add(self._event(one))
+
+    def _choose(
+        self,
+        writing: Writing,
+        one: _Pending,
+        permit: Permit,
+        records: Sequence[store.SealedRecord],
+    ) -> Choice:
+        today = self._catalogue.today(writing.now)
+        return choose(permit, one.query.fields, records, today, never_shown=self._never_shown)
+
+    async def _repeat(self, writing: Writing, one: _Pending, permit: Permit, earlier: EarlierRequest) -> None:
+        """Chooses the record versions the earlier entry names, as far as they may be shown today."""
+        payload = Payload.decode(
+            await self._log.sealer.open(earlier.index, earlier.expiry_id, earlier.sealed)
+        )
+        versions = opened_versions(payload.values()["record_versions"])
+        records = (
+            await store.versions(writing.connection, one.found.person.subject_id, versions)
+            if one.found is not None and versions
+            else []
+        )
+        one.choice = self._choose(writing, one, permit, records)
+        one.proof = LogProof(
+            await self._log.receipt(writing.connection, earlier.index, earlier.entry),
+            dict(payload.opening(Party.BODY)),
+        )
+
+    def _event(self, one: _Pending) -> Event:
+        query, decision = one.query, one.decision
+        permitted = isinstance(decision, Permit)
+        payload = Payload.create(
+            EntryType.QUERY_PERMITTED if permitted else EntryType.QUERY_REFUSED,
+            {
+                "body": str(query.body_id),
+                "officer": str(query.officer_id),
+                "officer_role": one.officer_role,
+                "purpose": query.purpose,
+                "case_reference": query.case_reference,
+                "basis": str(query.token.grant_id),
+                "decision": "permitted" if permitted else "refused",
+                "reason": decision.rule if isinstance(decision, Refusal) else None,
+                "fields": list(query.fields),
+                "request_digest": query.digest.hex(),
+                "record_versions": one.choice.record_versions(),
+                "subject": str(one.request.subject_id) if one.request.subject_id else None,
+            },
+        )
+        mark = RequestMark(query.request_id, query.body_id, query.repeat_key, query.asked_digest())
+        return Event(one.stream, payload, mark)
+
+    # Step 6. Everything that is opened here stands in an entry that is durable and raised.
+
+    async def _release(self, pending: Sequence[_Pending]) -> list[Outcome | Exception]:
+        opening = [one for one in pending if one.choice.opened and one.found is not None]
+        try:
+            subject_keys = await self._subject_keys([one.found for one in opening if one.found is not None])
+            months: set[int] = set()
+            furnishers: set[UUID] = set()
+            for one in opening:
+                months |= months_of(one.choice.opened)
+                furnishers |= furnishers_of(one.choice.opened)
+            await self._keys.expiry_keys(months)
+            await self._learn_names(furnishers)
+        except BaseException:
+            self._owed.add(each for one in pending for each in one.owed)
+            raise
+        return [self._outcome(one, subject_keys) for one in pending]
+
+    def _outcome(self, one: _Pending, subject_keys: dict[UUID, SubjectKey]) -> Outcome | Exception:
+        if one.turned_away is not None:
+            return one.turned_away
+        if one.proof is None or one.decision is None:
+            raise AssertionError("a query left the log without its proof")
+        if isinstance(one.decision, Refusal):
+            return Refused(one.decision, one.proof)
+        try:
+            records = self._open(one, subject_keys)
+        except (CryptoError, ValueError) as error:
+            _events.critical("record_does_not_open", exc_info=error)
+            self._owed.add(one.owed)
+            return error
+        return Answer(records, one.decision.conditions, one.proof)
+
+    def _open(self, one: _Pending, subject_keys: dict[UUID, SubjectKey]) -> tuple[DisclosedRecord, ...]:
+        if one.found is None:
+            return ()
+        return tuple(
+            open_record(
+                chosen,
+                subject_keys[one.found.person.subject_id],
+                self._keys.expiry_key(chosen.record.expiry_id),
+                self._names[chosen.record.furnisher],
+            )
+            for chosen in one.choice.opened
+        )
+
+    async def _subject_keys(self, found: Sequence[store.Found]) -> dict[UUID, SubjectKey]:
+        wrapped = {one.person.subject_id: one.wrapped_key for one in found}
+        keys = await self._keys.subject_keys(list(wrapped.items()))
+        return {key.subject: key for key in keys}
+
+    async def _learn_names(self, furnishers: set[UUID]) -> None:
+        if unknown := furnishers - self._names.keys():
+            async with self._log.engine.connect() as connection:
+                self._names.update(await bodies.names(connection, unknown))

@@ -1,0 +1,325 @@
+"""The one door in. What passed `submission` is sealed, logged and stored, or nothing of it is.
+
+A chunk of rows goes in two steps, because sealing is slow and the log's head lock is everybody's:
+
+    1  without the lock: persons and references are looked up, every row is sealed
+    2  under the lock: the same is looked up again; where it stands as before, all rows of the chunk are
+       written with one entry each, and one commit; where another writer was faster, step 1 is done again
+
+A furnisher's reference names a record for ever: the same content again is no second record, other content is
+turned away. So a retry after a lost answer, or after a crash, changes nothing that stands already.
+"""
+
+import hmac
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log.entry import EntryType
+from access_log.errors import LogUnavailableError
+from access_log.log import STREAM_ID_SIZE, Event, Log, StreamKind, Writing
+from access_log.payload import Payload
+from consent.permit import Person
+from vault.catalogue import Catalogue
+from vault.crypto.blind import Identifier
+from vault.crypto.envelopes import SubjectKey
+from vault.crypto.provider import Mac
+from vault.records import store
+from vault.records.choose import DOCUMENT
+from vault.records.keys import VaultKeys
+from vault.records.sealing import NewRecord, RecordFrame, seal_record
+from vault.records.store import NewSubject
+from vault.records.submission import Accepted, Notice, Rejected, Submission
+
+CHUNK: Final = 256
+IDENTITY: Final = "IDN"
+_IDENTITY_BASIS: Final = "IDCARD"
+_ATTEMPTS: Final = 8
+_REFERENCE, _NOTICE, _CONSENT, _SCHEME = "_reference", "_notice", "_consent", "_scheme"
+
+
+@dataclass(frozen=True, slots=True)
+class Furnisher:
+    """On whose behalf records come in, and who acts: stands in every entry."""
+
+    body_id: UUID
+    actor: str
+    actor_role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A row that stands in the vault.
+
+    Attributes:
+        new: False where it stood already, with the same content.
+        receipt: of its entry; None where it stood already.
+    """
+
+    line: int
+    new: bool
+    receipt: str | None = field(default=None, repr=False)
+
+
+RowResult = Enrolled | Rejected
+Guard = Callable[[Writing], Awaitable[None]]
+"""A last check under the head lock; what it raises ends the transaction with nothing written."""
+
+
+class _ChangedError(Exception):
+    """Another writer was faster between the two steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An accepted row beside what it is found by."""
+
+    accepted: Accepted
+    identifier: Identifier
+    mac: Mac
+    reference: bytes
+    content: bytes
+
+    @property
+    def place(self) -> tuple[str, bytes]:
+        """Where its person is found."""
+        return self.identifier.scheme, self.mac.value
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What stood when a chunk was looked up: persons by blind index, contents by reference."""
+
+    persons: dict[tuple[str, bytes], store.Known]
+    contents: dict[bytes, bytes]
+
+
+@dataclass(slots=True)
+class _Sealed:
+    """A chunk, sealed and ready to be written; events by the row they belong to."""
+
+    subjects: list[NewSubject] = field(default_factory=list)
+    records: list[NewRecord] = field(default_factory=list)
+    events: dict[int, Event] = field(default_factory=dict)
+    results: dict[int, RowResult] = field(default_factory=dict)
+
+
+class Enrolment:
+    """Takes accepted submissions in. One per process.
+
+    Args:
+        log: the open log.
+        keys: the vault's keys.
+        catalogue: the law that the submissions were checked against.
+    """
+
+    def __init__(self, log: Log, keys: VaultKeys, catalogue: Catalogue) -> None:
+        self._log = log
+        self._keys = keys
+        self._catalogue = catalogue
+
+    async def enrol(
+        self, accepted: Sequence[Accepted], furnisher: Furnisher, guard: Guard | None = None
+    ) -> list[RowResult]:
+        """Seals, logs and stores rows, at most `CHUNK` in one transaction; call it once for each chunk.
+
+        Args:
+            accepted: rows that passed every rule of SUBMISSION.md.
+            furnisher: on whose behalf.
+            guard: checked under the head lock before anything is written.
+
+        Returns:
+            What became of each row, in order.
+
+        Raises:
+            AccessLogError: the log cannot append; nothing of this chunk stands, or all of it does and a
+                retry will find it.
+            CryptoError: keys cannot be used now; nothing of this chunk stands.
+        """
+        await self._keys.provider.health()
+        rows = await self._identify(accepted, furnisher)
+        for _ in range(_ATTEMPTS):
+            async with self._log.engine.connect() as connection:
+                standing = await self._look_up(connection, rows, furnisher)
+            sealed = await self._seal(rows, standing, furnisher)
+            try:
+                async with self._log.writing() as writing:
+                    if guard is not None:
+                        await guard(writing)
+                    if await self._look_up(writing.connection, rows, furnisher) != standing:
+                        raise _ChangedError  # noqa: TRY301 -- leaves the transaction, nothing written
+                    positions = await self._write(writing, sealed)
+            except _ChangedError:
+                continue
+            for at, position in positions.items():
+                line = rows[at].accepted.line
+                sealed.results[at] = Enrolled(line, new=True, receipt=writing.receipts[position])
+            return [sealed.results[at] for at in range(len(rows))]
+        raise LogUnavailableError("other writers change the same persons too fast; try again")
+
+    async def _identify(self, accepted: Sequence[Accepted], furnisher: Furnisher) -> list[_Row]:
+        identifiers = [
+            Identifier(one.submission.identifier.scheme, one.submission.identifier.number) for one in accepted
+        ]
+        macs = await self._keys.blind(identifiers)
+        prefix = b"furnisher reference v1\0" + furnisher.body_id.bytes
+        references = await self._keys.keyed_digests(
+            [prefix + one.submission.furnisher_reference.encode() for one in accepted]
+        )
+        contents = await self._keys.keyed_digests(
+            [b"submission v1\0" + one.submission.encode() for one in accepted]
+        )
+        return [_Row(*parts) for parts in zip(accepted, identifiers, macs, references, contents, strict=True)]
+
+    async def _look_up(
+        self, connection: AsyncConnection, rows: Sequence[_Row], furnisher: Furnisher
+    ) -> _Standing:
+        return _Standing(
+            await store.known(connection, {row.place for row in rows}),
+            await store.contents(connection, furnisher.body_id, [row.reference for row in rows]),
+        )
+
+    async def _seal(self, rows: Sequence[_Row], standing: _Standing, furnisher: Furnisher) -> _Sealed:
+        """Step 1: everything that costs time."""
+        sealed = _Sealed()
+        fresh = _fresh(rows, standing, sealed)
+        today = self._catalogue.today(datetime.now(UTC))
+        months = {at: self._catalogue.expiry_month(row.accepted.window, today) for at, row in fresh.items()}
+        never = self._catalogue.display_window(IDENTITY, {}, None)
+        identity_month = self._catalogue.expiry_month(never, today)
+        expiry = await self._keys.expiry_keys({*months.values(), identity_month})
+        persons = await self._persons(fresh.values(), standing, sealed)
+        introduced: set[UUID] = set()
+        for at, row in fresh.items():
+            person, key = persons[row.place]
+            submission = row.accepted.submission
+            added = [
+                seal_record(
+                    key,
+                    expiry[months[at]],
+                    RecordFrame(
+                        submission.category,
+                        furnisher.body_id,
+                        row.reference,
+                        row.content,
+                        submission.basis,
+                        row.accepted.window,
+                    ),
+                    _values(submission),
+                )
+            ]
+            if row.place not in standing.persons and person.subject_id not in introduced:
+                introduced.add(person.subject_id)
+                frame = RecordFrame(
+                    IDENTITY, furnisher.body_id, person.subject_id.bytes, row.content, _IDENTITY_BASIS, never
+                )
+                added.append(seal_record(key, expiry[identity_month], frame, _identity(submission)))
+            sealed.records += added
+            sealed.events[at] = _event(person, submission, furnisher, added)
+        return sealed
+
+    async def _persons(
+        self, rows: Iterable[_Row], standing: _Standing, sealed: _Sealed
+    ) -> dict[tuple[str, bytes], tuple[Person, SubjectKey]]:
+        """The persons of the rows with their keys; the unknown ones are new from here on."""
+        macs = {row.place: row.mac for row in rows}
+        known = {place: standing.persons[place] for place in macs if place in standing.persons}
+        keys = await self._keys.subject_keys(
+            [(one.person.subject_id, one.wrapped_key) for one in known.values()]
+        )
+        persons = {place: (one.person, key) for (place, one), key in zip(known.items(), keys, strict=True)}
+        new = [place for place in macs if place not in known]
+        for place, (key, wrapped) in zip(
+            new, await self._keys.new_subject_keys([uuid4() for _ in new]), strict=True
+        ):
+            person = Person(key.subject, os.urandom(STREAM_ID_SIZE))
+            sealed.subjects.append(NewSubject(person, wrapped, place[0], macs[place]))
+            persons[place] = (person, key)
+        return persons
+
+    async def _write(self, writing: Writing, sealed: _Sealed) -> dict[int, int]:
+        """Step 2: the rows of the chunk, and one entry each; returns the position of each row's event."""
+        if sealed.subjects:
+            await self._log.open_streams(
+                writing.connection,
+                StreamKind.PERSON,
+                [one.person.stream_id for one in sealed.subjects],
+            )
+            await store.add_subjects(writing.connection, sealed.subjects)
+        if sealed.records:
+            await store.add_records(writing.connection, sealed.records)
+        return {at: writing.add(event) for at, event in sealed.events.items()}
+
+
+def _fresh(rows: Sequence[_Row], standing: _Standing, sealed: _Sealed) -> dict[int, _Row]:
+    """The rows whose reference stands nowhere yet; the others get their result here."""
+    contents = dict(standing.contents)
+    fresh: dict[int, _Row] = {}
+    for at, row in enumerate(rows):
+        line = row.accepted.line
+        content = contents.get(row.reference)
+        if content is None:
+            contents[row.reference] = row.content
+            fresh[at] = row
+        elif hmac.compare_digest(content, row.content):
+            sealed.results[at] = Enrolled(line, new=False)
+        else:
+            sealed.results[at] = Rejected(
+                line,
+                "furnisher_reference",
+                "6.1",
+                "Give another reference: this one names a record with other content.",
+            )
+    return fresh
+
+
+def _values(submission: Submission) -> dict[str, object]:
+    """What is sealed of a submission: its fields, and behind an underscore what supports them."""
+    values: dict[str, object] = {**submission.plain_fields(), _REFERENCE: submission.furnisher_reference}
+    if (document := submission.document) is not None:
+        values[DOCUMENT] = {
+            "number": document.number,
+            "date": document.date.isoformat(),
+            "sha256": document.sha256,
+        }
+    if isinstance(submission.notice, Notice):
+        values[_NOTICE] = {"date": submission.notice.date.isoformat(), "proof": submission.notice.proof}
+    elif submission.notice is not None:
+        values[_NOTICE] = {"exemption": submission.notice.code}
+    if (consent := submission.consent) is not None:
+        values[_CONSENT] = {
+            "reference": consent.reference,
+            "date": consent.date.isoformat(),
+            "warning": consent.warning,
+        }
+    return values
+
+
+def _identity(submission: Submission) -> dict[str, object]:
+    """The identity record of a person met for the first time."""
+    identifier = submission.identifier
+    values: dict[str, object] = {"number": identifier.number, _SCHEME: identifier.scheme}
+    return values if submission.name is None else {**values, "name": submission.name}
+
+
+def _event(person: Person, submission: Submission, furnisher: Furnisher, added: Sequence[NewRecord]) -> Event:
+    payload = Payload.create(
+        EntryType.RECORD,
+        {
+            "event": "record enrolled",
+            "actor": furnisher.actor,
+            "actor_role": furnisher.actor_role,
+            "body": str(furnisher.body_id),
+            "object": [[str(one.record_id), one.version, one.frame.category] for one in added],
+            "basis": submission.basis,
+            "document": submission.document.sha256 if submission.document is not None else None,
+            "key_checks": [one.key_check.hex() for one in added],
+            "subject": str(person.subject_id),
+        },
+    )
+    return Event(person.stream_id, payload)

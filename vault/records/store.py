@@ -1,0 +1,256 @@
+"""Sealed rows in and out of the tables. Only the two doors and the person's own rights import this room."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from consent.permit import Person
+from vault.crypto.provider import Mac
+from vault.records.sealing import NewRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """One record version as it is stored."""
+
+    record_id: UUID
+    version: int
+    category: str
+    furnisher: UUID
+    basis: str
+    display_from: date
+    display_until: date | None
+    how_counted: str
+    state: str
+    expiry_id: int
+    wrapped_key: bytes
+    key_check: bytes
+    sealed: dict[str, bytes]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A person found by blind index, with the current versions of their records."""
+
+    person: Person
+    wrapped_key: bytes
+    records: list[SealedRecord] = field(default_factory=list)
+
+
+HELD, REPAIRED, ANNULLED, SEALED, SHOWN = "held", "repaired", "annulled", "sealed", "shown"
+"""States of a record."""
+
+_FIND = text(
+    "SELECT i.scheme, i.blind, s.subject_id, s.stream_id, s.wrapped_key, r.record_id, r.version, r.category,"
+    " r.furnisher, r.basis, r.display_from, r.display_until, r.how_counted, r.state, r.expiry_id,"
+    " r.wrapped_key AS record_key, r.key_check, r.fields, r.sealed, r.created_at"
+    " FROM (SELECT DISTINCT scheme, blind FROM unnest(CAST(:schemes AS text[]), CAST(:blinds AS bytea[]))"
+    " AS t (scheme, blind)) AS asked"
+    " JOIN vault.identifier i ON i.scheme = asked.scheme AND i.blind = asked.blind"
+    " JOIN vault.subject s ON s.subject_id = i.subject_id"
+    " LEFT JOIN vault.record r ON r.subject_id = s.subject_id AND NOT r.superseded"
+    " AND r.category = ANY(CAST(:categories AS text[]))"
+)
+_OWN = text(
+    "SELECT r.record_id, r.version, r.category, r.furnisher, r.basis, r.display_from, r.display_until,"
+    " r.how_counted, r.state, r.expiry_id, r.wrapped_key AS record_key, r.key_check, r.fields, r.sealed,"
+    " r.created_at FROM vault.record r WHERE r.subject_id = :subject_id AND NOT r.superseded"
+    " ORDER BY r.created_at, r.record_id"
+)
+_VERSIONS = text(
+    "SELECT r.record_id, r.version, r.category, r.furnisher, r.basis, r.display_from, r.display_until,"
+    " r.how_counted, r.state, r.expiry_id, r.wrapped_key AS record_key, r.key_check, r.fields, r.sealed,"
+    " r.created_at FROM vault.record r"
+    " JOIN unnest(CAST(:records AS uuid[]), CAST(:versions AS integer[])) AS asked (record_id, version)"
+    " ON r.record_id = asked.record_id AND r.version = asked.version"
+    " WHERE r.subject_id = :subject_id"
+)
+_SUBJECT = text(
+    "SELECT subject_id, stream_id, wrapped_key, created_at FROM vault.subject WHERE subject_id = :subject_id"
+)
+
+
+_KNOWN = text(
+    "SELECT i.scheme, i.blind, s.subject_id, s.stream_id, s.wrapped_key"
+    " FROM unnest(CAST(:schemes AS text[]), CAST(:blinds AS bytea[])) AS asked (scheme, blind)"
+    " JOIN vault.identifier i ON i.scheme = asked.scheme AND i.blind = asked.blind"
+    " JOIN vault.subject s ON s.subject_id = i.subject_id"
+)
+_CONTENTS = text(
+    "SELECT reference, content FROM vault.record"
+    " WHERE furnisher = :furnisher AND reference = ANY(CAST(:references AS bytea[])) AND NOT superseded"
+)
+_ADD_SUBJECTS = text(
+    "WITH subjects AS (INSERT INTO vault.subject (subject_id, wrapped_key, stream_id)"
+    " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS bytea[]), CAST(:streams AS bytea[])))"
+    " INSERT INTO vault.identifier (subject_id, scheme, blind, key_version)"
+    " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:schemes AS text[]), CAST(:blinds AS bytea[]),"
+    " CAST(:versions AS smallint[]))"
+)
+_ADD_RECORDS = text(
+    "INSERT INTO vault.record (subject_id, record_id, version, category, furnisher, reference, content, basis,"
+    " display_from, display_until, how_counted, state, expiry_id, wrapped_key, key_check, fields, sealed)"
+    " SELECT t.subject_id, t.record_id, t.version, t.category, t.furnisher, t.reference, t.content, t.basis,"
+    " t.display_from, t.display_until, t.how_counted, :state, t.expiry_id, t.wrapped_key, t.key_check,"
+    " (CAST(:fields AS text[]))[t.first : t.first + t.width - 1],"
+    " (CAST(:sealed AS bytea[]))[t.first : t.first + t.width - 1]"
+    " FROM unnest(CAST(:subjects AS uuid[]), CAST(:records AS uuid[]), CAST(:versions AS integer[]),"
+    " CAST(:categories AS text[]), CAST(:furnishers AS uuid[]), CAST(:references AS bytea[]),"
+    " CAST(:contents AS bytea[]), CAST(:bases AS text[]), CAST(:display_from AS date[]),"
+    " CAST(:display_until AS date[]), CAST(:how_counted AS text[]), CAST(:expiries AS integer[]),"
+    " CAST(:keys AS bytea[]), CAST(:checks AS bytea[]), CAST(:firsts AS integer[]), CAST(:widths AS integer[]))"
+    " AS t (subject_id, record_id, version, category, furnisher, reference, content, basis, display_from,"
+    " display_until, how_counted, expiry_id, wrapped_key, key_check, first, width)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A person found by blind index, without records."""
+
+    person: Person
+    wrapped_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubject:
+    """A person met for the first time."""
+
+    person: Person
+    wrapped_key: bytes
+    scheme: str
+    blind: Mac
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRow:
+    """A person's own row."""
+
+    person: Person
+    wrapped_key: bytes
+    created_at: datetime
+
+
+async def find(
+    connection: AsyncConnection, sought: Sequence[tuple[str, bytes]], categories: Sequence[str]
+) -> dict[tuple[str, bytes], Found]:
+    """Persons by (scheme, blind), with their current records of some categories; an unknown one is absent."""
+    rows = await connection.execute(
+        _FIND,
+        {
+            "schemes": [scheme for scheme, _ in sought],
+            "blinds": [blind for _, blind in sought],
+            "categories": list(categories),
+        },
+    )
+    found: dict[tuple[str, bytes], Found] = {}
+    for row in rows:
+        place = (row[0], row[1])
+        one = found.get(place)
+        if one is None:
+            one = found[place] = Found(Person(row[2], row[3]), row[4])
+        if row[5] is not None:
+            one.records.append(_record(row[5:]))
+    return found
+
+
+async def own(connection: AsyncConnection, subject_id: UUID) -> list[SealedRecord]:
+    """Every current record of one person, oldest first."""
+    rows = await connection.execute(_OWN, {"subject_id": subject_id})
+    return [_record(tuple(row)) for row in rows]
+
+
+async def versions(
+    connection: AsyncConnection, subject_id: UUID, named: Sequence[tuple[UUID, int]]
+) -> list[SealedRecord]:
+    """Exactly these record versions of one person, superseded or not; destroyed ones are absent."""
+    rows = await connection.execute(
+        _VERSIONS,
+        {
+            "subject_id": subject_id,
+            "records": [record for record, _ in named],
+            "versions": [version for _, version in named],
+        },
+    )
+    return [_record(tuple(row)) for row in rows]
+
+
+async def subject(connection: AsyncConnection, subject_id: UUID) -> SubjectRow | None:
+    """One person by subject id."""
+    row = (await connection.execute(_SUBJECT, {"subject_id": subject_id})).one_or_none()
+    return None if row is None else SubjectRow(Person(row[0], row[1]), row[2], row[3])
+
+
+async def known(
+    connection: AsyncConnection, sought: Collection[tuple[str, bytes]]
+) -> dict[tuple[str, bytes], Known]:
+    """Persons by (scheme, blind), without their records; an unknown one is absent."""
+    rows = await connection.execute(
+        _KNOWN, {"schemes": [scheme for scheme, _ in sought], "blinds": [blind for _, blind in sought]}
+    )
+    return {(row[0], row[1]): Known(Person(row[2], row[3]), row[4]) for row in rows}
+
+
+async def contents(
+    connection: AsyncConnection, furnisher: UUID, references: Sequence[bytes]
+) -> dict[bytes, bytes]:
+    """What stands under a furnisher's references: keyed digests of the submissions."""
+    rows = await connection.execute(_CONTENTS, {"furnisher": furnisher, "references": list(references)})
+    return {row[0]: row[1] for row in rows}
+
+
+async def add_subjects(connection: AsyncConnection, subjects: Sequence[NewSubject]) -> None:
+    """Adds persons; their streams were opened before."""
+    await connection.execute(
+        _ADD_SUBJECTS,
+        {
+            "ids": [one.person.subject_id for one in subjects],
+            "keys": [one.wrapped_key for one in subjects],
+            "streams": [one.person.stream_id for one in subjects],
+            "schemes": [one.scheme for one in subjects],
+            "blinds": [one.blind.value for one in subjects],
+            "versions": [one.blind.version for one in subjects],
+        },
+    )
+
+
+async def add_records(connection: AsyncConnection, records: Sequence[NewRecord]) -> None:
+    """Adds first versions of records in one statement; their fields travel in two flat arrays."""
+    firsts, at = [], 1
+    for one in records:
+        firsts.append(at)
+        at += len(one.sealed)
+    await connection.execute(
+        _ADD_RECORDS,
+        {
+            "state": SHOWN,
+            "subjects": [one.subject_id for one in records],
+            "records": [one.record_id for one in records],
+            "versions": [one.version for one in records],
+            "categories": [one.frame.category for one in records],
+            "furnishers": [one.frame.furnisher for one in records],
+            "references": [one.frame.reference for one in records],
+            "contents": [one.frame.content for one in records],
+            "bases": [one.frame.basis for one in records],
+            "display_from": [one.frame.window.start for one in records],
+            "display_until": [one.frame.window.end for one in records],
+            "how_counted": [one.frame.window.how_counted for one in records],
+            "expiries": [one.expiry_id for one in records],
+            "keys": [one.wrapped_key for one in records],
+            "checks": [one.key_check for one in records],
+            "fields": [name for one in records for name in one.sealed],
+            "sealed": [each for one in records for each in one.sealed.values()],
+            "firsts": firsts,
+            "widths": [len(one.sealed) for one in records],
+        },
+    )
+
+
+def _record(row: Sequence[object]) -> SealedRecord:
+    *facts, names, sealed, created_at = row
+    return SealedRecord(*facts, dict(zip(names, sealed, strict=True)), created_at)  # type: ignore[arg-type, call-overload]

@@ -1,0 +1,87 @@
+"""Tables of the vault (schema `vault`). Every per-person table leads its key with `subject_id`."""
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+metadata = MetaData(schema="vault")
+_now = text("now()")
+
+# Label master, payload key and signing keys, each wrapped by the root key, which is never here.
+system_key = Table(
+    "system_key",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", SmallInteger, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_now),
+)
+
+expiry_key = Table(
+    "expiry_key",
+    metadata,
+    Column("expiry_id", Integer, primary_key=True, autoincrement=False, comment="yyyymm"),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_now),
+)
+
+subject = Table(
+    "subject",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("stream_id", LargeBinary, nullable=False, unique=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_now),
+)
+
+identifier = Table(
+    "identifier",
+    metadata,
+    Column("subject_id", ForeignKey(subject.c.subject_id), primary_key=True),
+    Column("scheme", Text, primary_key=True),
+    Column("blind", LargeBinary, nullable=False),
+    Column("key_version", SmallInteger, nullable=False),
+    UniqueConstraint("scheme", "blind"),
+)
+
+# One row per version; versions are immutable, so a log entry that names one fixes what was opened.
+record = Table(
+    "record",
+    metadata,
+    Column("subject_id", ForeignKey(subject.c.subject_id), primary_key=True),
+    Column("record_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("category", Text, nullable=False),
+    Column("furnisher", Uuid, nullable=False),
+    Column("reference", LargeBinary, nullable=False, comment="keyed digest of the furnisher's reference"),
+    Column("content", LargeBinary, nullable=False, comment="keyed digest of the submission"),
+    Column("basis", Text, nullable=False),
+    Column("display_from", Date, nullable=False),
+    Column("display_until", Date, comment="last day shown; null while no end is known"),
+    Column("how_counted", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="shown, held, repaired, annulled, sealed"),
+    Column("expiry_id", ForeignKey(expiry_key.c.expiry_id), nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("key_check", LargeBinary, nullable=False),
+    Column("fields", ARRAY(Text), nullable=False),
+    Column("sealed", ARRAY(LargeBinary), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column("superseded", Boolean, nullable=False, server_default=text("false")),
+    UniqueConstraint("furnisher", "reference", "version"),
+)
+Index("record_by_expiry", record.c.expiry_id)

@@ -1,0 +1,82 @@
+"""My own records: a person's view of everything held about them, logged like every other opening."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from access_log.entry import EntryType
+from access_log.log import Event, Log
+from access_log.payload import Payload
+from consent import bodies
+from consent.permit import Annotation
+from vault.records import store
+from vault.records.choose import ChosenVersion
+from vault.records.keys import VaultKeys
+from vault.records.opening import furnishers_of, months_of, open_record
+from vault.records.query import DisclosedRecord
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRecord:
+    """One record as the person it is about sees it, shown or not shown to others.
+
+    Attributes:
+        state: shown, held, repaired, annulled or sealed.
+        basis: what allowed its collection.
+    """
+
+    record_id: UUID
+    version: int
+    state: str
+    basis: str
+    record: DisclosedRecord
+
+
+async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list[OwnRecord], str | None]:
+    """Everything held about a person, and the receipt of this view; an unknown person has neither.
+
+    Raises:
+        AccessLogError: the log cannot append; nothing was opened.
+        CryptoError: keys cannot be used now, or a record does not open.
+    """
+    await keys.provider.health()
+    async with log.writing() as writing:
+        row = await store.subject(writing.connection, subject_id)
+        if row is None:
+            return [], None
+        records = await store.own(writing.connection, subject_id)
+        opened = [ChosenVersion(record, tuple(record.sealed), _no_annotations()) for record in records]
+        names = await bodies.names(writing.connection, furnishers_of(opened)) if opened else {}
+        payload = Payload.create(
+            EntryType.RIGHTS,
+            {
+                "event": "own records viewed",
+                "actor": str(subject_id),
+                "actor_role": "subject",
+                "object": [[str(one.record.record_id), one.record.version] for one in opened],
+                "subject": str(subject_id),
+            },
+        )
+        position = writing.add(Event(row.person.stream_id, payload))
+    # The view is in the log, durable and raised: only now are the records opened.
+    await keys.expiry_keys(months_of(opened))
+    subject_key = (await keys.subject_keys([(subject_id, row.wrapped_key)]))[0]
+    return [
+        OwnRecord(
+            record_id=one.record.record_id,
+            version=one.record.version,
+            state=one.record.state,
+            basis=one.record.basis,
+            record=open_record(
+                one,
+                subject_key,
+                keys.expiry_key(one.record.expiry_id),
+                names.get(one.record.furnisher, "unknown"),
+            ),
+        )
+        for one in opened
+    ], writing.receipts[position]
+
+
+def _no_annotations() -> tuple[Annotation, ...]:
+    """Objections and statements come with the right to object."""
+    return ()

@@ -1,0 +1,69 @@
+"""The web application: every room's routes behind one boundary."""
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+
+from access_log.api import log_router
+from consent.oauth.api import oauth_router
+from vault.api import query_router, records_router
+from vault.problems import add_problem_handlers, unavailable
+from vault.server.assembly import Vault
+from vault.server.middleware import RequestBoundary
+
+_DESCRIPTION = """
+A privacy-first personal credit vault. Every query presents a token bound to one person, one purpose, a set of
+fields and the caller's own key; it is in a public, verifiable log before a single field is opened.
+"""
+
+
+def build_app(vault: Vault) -> FastAPI:
+    """The application over an open vault."""
+    settings = vault.settings
+    app = FastAPI(
+        title="Credit vault",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_tags=[
+            {"name": "queries", "description": "Authorized bodies ask."},
+            {"name": "records", "description": "Furnishers hand in records."},
+            {"name": "me", "description": "A signed-in person's own view."},
+            {"name": "log", "description": "The access log, for anyone (C2SP tlog-tiles)."},
+            {"name": "oauth", "description": "Authorization server (FAPI 2.0)."},
+            {"name": "operation", "description": "Health and metrics."},
+        ],
+    )
+    add_problem_handlers(app, vault.protection)
+    app.include_router(query_router(vault.disclosure, vault.protection, vault.schemes))
+    app.include_router(records_router(vault.enrolment, vault.protection, vault.catalogue, vault.schemes))
+    app.include_router(oauth_router(vault.authorization_server))
+    app.include_router(log_router(vault.log))
+    _add_operation(app, vault)
+    app.add_middleware(
+        RequestBoundary,
+        max_body=settings.max_body,
+        max_batch_body=settings.max_batch_body,
+        batch_paths=["/v1/records"],
+    )
+    return app
+
+
+def _add_operation(app: FastAPI, vault: Vault) -> None:
+    @app.get("/healthz", tags=["operation"], response_class=PlainTextResponse, summary="The process lives")
+    async def healthz() -> str:
+        """Says nothing of database or keys."""
+        return "ok\n"
+
+    @app.get("/readyz", tags=["operation"], summary="Queries can be served now")
+    async def readyz(_request: Request) -> Response:
+        """Database, keys and log answer."""
+        await vault.keys.provider.health()
+        async with vault.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+        return PlainTextResponse("ready\n") if vault.log.running else unavailable()
+
+    @app.get("/metrics", tags=["operation"], summary="Prometheus metrics of this worker")
+    async def metrics() -> Response:
+        """Counts and times by route; nothing about persons."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,128 @@
+"""The rooms put together: what one worker process holds open."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from access_log.checkpoint import SigningKey
+from access_log.lock import OutsideLock
+from access_log.log import Log
+from vault.catalogue.catalogue import Catalogue
+from vault.catalogue.load import load_catalogue
+from vault.crypto.blind import CN_RIC, DEMO_ID
+from vault.crypto.keyring import FileKeyring
+from vault.errors import VaultError
+from vault.records.disclose import Disclosure
+from vault.records.enrol import Enrolment
+from vault.records.keys import LABEL_MASTER, LOG_SIGNING, LogSealer, VaultKeys
+from vault.server.database import application_engine
+from vault.server.settings import Settings
+
+
+class PassphraseMissingError(VaultError):
+    """Nothing says what opens the keyring."""
+
+
+@dataclass(frozen=True)
+class Vault:
+    """Everything a worker needs, open and checked."""
+
+    settings: Settings
+    engine: AsyncEngine
+    catalogue: Catalogue
+    keys: VaultKeys
+    log: Log
+    disclosure: Disclosure
+    enrolment: Enrolment
+    schemes: frozenset[str]
+
+
+def keyring(settings: Settings) -> FileKeyring:
+    """Opens the keyring.
+
+    Raises:
+        PassphraseMissingError: no passphrase is named.
+        KeyringError: the file is missing, unreadable, damaged, or the passphrase is wrong.
+    """
+    return FileKeyring.open(settings.keyring_path, passphrase(settings))
+
+
+def passphrase(settings: Settings) -> str:
+    """The keyring's passphrase.
+
+    Raises:
+        PassphraseMissingError: no passphrase is named, or its file cannot be read.
+    """
+    try:
+        found = settings.read_passphrase()
+    except OSError as error:
+        raise PassphraseMissingError(
+            f"the passphrase file {settings.passphrase_file} cannot be read: {error.strerror}"
+        ) from None
+    if not found:
+        raise PassphraseMissingError(
+            "no passphrase for the keyring: set CREDITVAULT_PASSPHRASE_FILE to a file of mode 0600 that holds it"
+        )
+    return found
+
+
+async def set_up(settings: Settings, database_url: str) -> None:
+    """Makes the first keys and the log of a migrated database; harmless when repeated.
+
+    Raises:
+        VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
+    """
+    if not settings.keyring_path.exists():
+        FileKeyring.create_file(settings.keyring_path, passphrase(settings))
+    provider = keyring(settings)
+    engine = application_engine(database_url, settings)
+    try:
+        await VaultKeys.create(engine, provider)
+        keys = await VaultKeys.open(engine, provider)
+        await _log(settings, engine, keys, load_catalogue(settings.pack)).create()
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vault]:
+    """Opens everything, compares the database with the outside lock, and closes it at the end.
+
+    Raises:
+        VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
+    """
+    catalogue = load_catalogue(settings.pack)
+    provider = keyring(settings)
+    engine = application_engine(database_url, settings)
+    try:
+        keys = await VaultKeys.open(engine, provider)
+        log = _log(settings, engine, keys, catalogue)
+        await log.start()
+        yield Vault(
+            settings=settings,
+            engine=engine,
+            catalogue=catalogue,
+            keys=keys,
+            log=log,
+            disclosure=Disclosure(
+                log, keys, catalogue, window=settings.batch_window_ms / 1000, most=settings.batch_max
+            ),
+            enrolment=Enrolment(log, keys, catalogue),
+            schemes=frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC}),
+        )
+    finally:
+        await engine.dispose()
+
+
+def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Catalogue) -> Log:
+    origin = settings.log_origin
+    return Log(
+        engine,
+        origin=origin,
+        master=keys.system(LABEL_MASTER),
+        sealer=LogSealer(keys, origin, settings.payload_years, catalogue.timezone),
+        key=SigningKey.from_seed(origin, keys.system(LOG_SIGNING)),
+        outside=OutsideLock(settings.outside_lock_path),
+    )

@@ -1,0 +1,116 @@
+"""Settings: the only place that reads the environment. `docs/configuration.md` is generated from here."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_home() -> Path:
+    """Where the vault keeps its files: /var/lib/creditvault as root, else the user's data folder."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/creditvault")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "creditvault"
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set, each as `CREDITVAULT_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="CREDITVAULT_", extra="ignore")
+
+    home: Path = Field(
+        default_factory=default_home,
+        description="Folder for the keyring, the outside lock and the embedded database.",
+    )
+    database_url: str | None = Field(
+        None,
+        description="PostgreSQL of the application role, `postgresql+psycopg://…`. "
+        "Unset: an embedded PostgreSQL under `home`.",
+    )
+    owner_database_url: str | None = Field(
+        None, description="The same database as its owner; used by `creditvault migrate` alone."
+    )
+    database_pool: int = Field(16, ge=2, le=200, description="Connections each worker keeps open.")
+    issuer: str = Field(
+        "http://127.0.0.1:8440",
+        description="Public base URL: issuer of tokens, `htu` of proofs. https outside loopback.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8440, ge=1, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    log_origin: str = Field(
+        "creditvault.example/log/2026",
+        pattern=r"^[a-z0-9.-]+(/[A-Za-z0-9._-]+)*$",
+        description="Name of the log and of its signing key; fixed once the log holds an entry.",
+    )
+    outside_lock: Path | None = Field(
+        None,
+        description="File that remembers the newest released log size. Keep it apart from the database and its "
+        "backups. Unset: `home`/outside.lock.",
+    )
+    keyring: Path | None = Field(None, description="File of the root keys. Unset: `home`/keyring.")
+    passphrase_file: Path | None = Field(
+        None,
+        description="File that holds the keyring's passphrase. Unset: the systemd credential "
+        "`creditvault-passphrase`, if there is one.",
+    )
+    pack: str = Field("cn", description="Jurisdiction pack: the catalogue and its clocks.")
+    payload_years: int = Field(
+        10, ge=5, le=50, description="Years the sealed payloads of the log live (SZ 45: 5, ZJ 20: 10)."
+    )
+    max_body: int = Field(
+        65_536, ge=1024, description="Largest request body in bytes; batches of records excepted."
+    )
+    max_batch_body: int = Field(16_777_216, ge=1024, description="Largest batch of records in bytes.")
+    batch_window_ms: float = Field(
+        2.0, ge=0, le=100, description="How long a query waits for others to share one transaction."
+    )
+    batch_max: int = Field(64, ge=1, le=1000, description="Most queries in one transaction.")
+    statement_timeout_ms: int = Field(10_000, ge=100, description="Longest database statement.")
+    sign_in_issuer: str | None = Field(
+        None,
+        description="OpenID provider for citizens. Unset: nobody can sign in (demo mode brings its own).",
+    )
+    sign_in_client: str | None = Field(None, description="Our client id at that provider.")
+    sign_in_secret: SecretStr | None = Field(None, description="Our client secret at that provider.")
+    sign_in_claim: str = Field(
+        "id_number", description="Claim of the id_token that holds the identity number."
+    )
+    sign_in_scheme: str = Field("cn-ric", description="Identifier scheme of that claim.")
+    demo: bool = Field(
+        False, description="Demo mode: fictitious people, their identity provider and the scheme `demo-id`."
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level written.")
+
+    @field_validator("issuer")
+    @classmethod
+    def _issuer_is_https(cls, value: str) -> str:
+        value = value.rstrip("/")
+        if not value.startswith("https://") and not value.startswith(
+            ("http://127.0.0.1", "http://localhost", "http://[::1]")
+        ):
+            raise ValueError("must be https outside loopback")
+        return value
+
+    @property
+    def keyring_path(self) -> Path:
+        """Where the keyring file stands."""
+        return self.keyring or self.home / "keyring"
+
+    @property
+    def outside_lock_path(self) -> Path:
+        """Where the outside lock stands."""
+        return self.outside_lock or self.home / "outside.lock"
+
+    def read_passphrase(self) -> str | None:
+        """The keyring's passphrase from its file or a systemd credential; None if neither is named.
+
+        Raises:
+            OSError: the named file cannot be read.
+        """
+        path = self.passphrase_file
+        if path is None and (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
+            credential = Path(folder) / "creditvault-passphrase"
+            path = credential if credential.exists() else None
+        return path.read_text().rstrip("\n") if path is not None else None
