@@ -1,0 +1,122 @@
+"""What the vault asks of whatever holds its root keys: a file, a key server, a hardware module.
+
+Calls are asynchronous because most providers are a network away. Every error is a `ProviderError` that
+says whether the same call may be repeated, except `UnsealError` for what does not open.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple, Protocol
+
+
+class KeyKind(StrEnum):
+    """What a key is for; a provider refuses to use it for the other."""
+
+    WRAP = "wrap"
+    MAC = "mac"
+
+
+class Mac(NamedTuple):
+    """A MAC and the version of the key that made it, to be stored together."""
+
+    version: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DelayedDestroy:
+    """A destroyed key can be brought back for some days."""
+
+    days: int
+
+
+DestroyPolicy = Literal["now", "none"] | DelayedDestroy
+"""When a destroyed key is gone from the provider: at once, after days, or never."""
+
+
+class KeyProvider(Protocol):
+    """Named keys with versions that increase from 1 and are never used twice, even after a destruction.
+
+    A batch stands or falls as one: `position` of the error names the first item that does not open, so
+    that a caller can leave it out and ask again.
+    """
+
+    @property
+    def destroy_policy(self) -> DestroyPolicy:
+        """When what `destroy` removes is gone."""
+        ...
+
+    async def create(self, name: str, kind: KeyKind = KeyKind.WRAP) -> int:
+        """Make a new version of a key, the first if there is none; durable when it returns.
+
+        Raises:
+            ProviderError: The name is of the other kind, or no key could be made.
+        """
+        ...
+
+    async def wrap(self, name: str, secret: bytes, aad: bytes) -> bytes:
+        """Wrap a secret with the newest version of a key.
+
+        Raises:
+            ProviderError: There is no such key, or the provider does not answer.
+        """
+        ...
+
+    async def wrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Wrap many (secret, aad) in one call, in order. Raises as `wrap`."""
+        ...
+
+    async def unwrap(self, name: str, wrapped: bytes, aad: bytes) -> bytes:
+        """Open what `wrap` made with any version of the key that is left.
+
+        Raises:
+            UnsealError: It was altered, or bound to another name or other associated data.
+            ProviderError: That version of the key is gone, or the provider does not answer.
+        """
+        ...
+
+    async def unwrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Open many (wrapped, aad) in one call, in order. Raises as `unwrap`."""
+        ...
+
+    async def mac(self, name: str, message: bytes, version: int | None = None) -> Mac:
+        """HMAC-SHA-256 of a message.
+
+        Args:
+            name: A key of kind `MAC`.
+            message: What to authenticate.
+            version: An older version, to find what was stored under it; the newest if None.
+
+        Raises:
+            ProviderError: There is no such key or version, or the provider does not answer.
+        """
+        ...
+
+    async def mac_many(self, name: str, messages: Sequence[bytes], version: int | None = None) -> list[Mac]:
+        """HMAC-SHA-256 of many messages in one call, in order. Raises as `mac`."""
+        ...
+
+    async def destroy(self, name: str, version: int | None = None) -> None:
+        """Destroy one version of a key, or all; what is gone already is no error, so a job may repeat it.
+
+        Raises:
+            ProviderError: It could not be destroyed.
+        """
+        ...
+
+    async def versions(self, name: str) -> tuple[int, ...]:
+        """The versions that are left, oldest first; empty if there is no such key.
+
+        Raises:
+            ProviderError: The provider does not answer.
+        """
+        ...
+
+    async def health(self) -> None:
+        """Return if keys can be used now.
+
+        Raises:
+            ProviderError: They cannot; the message says what to do.
+        """
+        ...
