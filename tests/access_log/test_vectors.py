@@ -1,0 +1,111 @@
+"""The golden vectors: what the code writes, and the formulas of FORMAT.md computed anew from them."""
+
+import base64
+import json
+from hashlib import sha256
+from hmac import digest as hmac_digest
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from access_log.checkpoint import VerifierKey, open_note
+from access_log.entry import Entry
+from access_log.merkle import verify_consistency, verify_inclusion
+from access_log.payload import Payload, check_opening
+from access_log.receipt import verify_receipt
+from access_log.tiles import decode_bundle
+from tests.vectors.access_log.generate import HERE, render, vectors
+
+NAMES = sorted(vectors())
+
+
+def read(name: str) -> Any:
+    return json.loads((HERE / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_code_still_writes_the_vector(name: str) -> None:
+    assert (HERE / f"{name}.json").read_text() == render(vectors()[name])
+
+
+def test_every_file_is_a_vector() -> None:
+    assert sorted(file.stem for file in Path(HERE).glob("*.json")) == NAMES
+
+
+def test_the_label_of_the_design_is_among_them() -> None:
+    assert read("label")["labels"]["1"] == "6b4824b86ec4f91402b0015a5d03674f7d65c1329de41b4c10df0bf5e25058ee"
+
+
+def test_entries_are_laid_out_as_the_format_says() -> None:
+    for case in read("entry"):
+        raw = bytes([1, case["type"]]) + case["time"].to_bytes(8, "big")
+        raw += bytes.fromhex(case["previous"] + case["label"] + case["commitment"])
+        assert raw.hex() == case["entry"]
+        assert sha256(b"\x00" + raw).hexdigest() == case["leaf"]
+        assert Entry.decode(raw).encode() == raw
+
+
+def test_commitments_follow_from_the_stored_payloads() -> None:
+    for case in read("payload"):
+        plain = json.loads(case["payload"])
+        salts, blind = base64.b64decode(plain["salts"]), base64.b64decode(plain["blind"])
+        opened = json.loads(case["openings"]["inspector"])["attributes"]
+        digests = b""
+        for at, (attribute, value) in enumerate(zip(opened, plain["values"], strict=True)):
+            name, data = attribute["name"].encode(), value.encode()
+            salted = b"\x20" + salts[32 * at : 32 * at + 32] + bytes([len(name)]) + name
+            digests += sha256(salted + len(data).to_bytes(4, "big") + data).digest()
+        assert digests.hex() == "".join(case["digests"])
+        combined = sha256(b"\x21" + bytes([plain["type"], len(opened)]) + digests).digest()
+        message = blind + bytes.fromhex(case["label"]) + b"\x01" + combined
+        commitment = hmac_digest(b"creditvault access-log commitment v1", message, "sha256")
+        assert commitment.hex() == case["commitment"]
+        assert Payload.decode(case["payload"].encode()).encode().decode() == case["payload"]
+
+
+def test_openings_open_their_commitments() -> None:
+    for case in read("payload"):
+        kind = json.loads(case["payload"])["type"]
+        label, commitment = bytes.fromhex(case["label"]), bytes.fromhex(case["commitment"])
+        raw = bytes([1, kind]) + bytes(8 + 32) + label + commitment
+        for opening in case["openings"].values():
+            check_opening(Entry.decode(raw), json.loads(opening))
+
+
+def test_the_chain_runs_through_the_entries() -> None:
+    case = read("chain")
+    chain = sha256(b"\x11" + case["origin"].encode()).digest()
+    assert chain.hex() == case["first"]
+    for raw, value in zip(case["entries"], case["chain"], strict=True):
+        assert bytes.fromhex(raw)[10:42] == chain
+        chain = sha256(b"\x10" + chain + sha256(b"\x00" + bytes.fromhex(raw)).digest()).digest()
+        assert chain.hex() == value
+
+
+def test_proofs_lead_to_the_roots() -> None:
+    cases = {case["size"]: case for case in read("tree")}
+    for size, case in cases.items():
+        root = bytes.fromhex(case["root"])
+        for index, (leaf, proof) in enumerate(zip(case["leaves"], case["inclusion"], strict=True)):
+            verify_inclusion(index, size, bytes.fromhex(leaf), list(map(bytes.fromhex, proof)), root)
+        for older, proof in case["consistency"].items():
+            if int(older) in cases:
+                first = bytes.fromhex(cases[int(older)]["root"])
+                verify_consistency(int(older), size, list(map(bytes.fromhex, proof)), first, root)
+
+
+def test_note_receipt_and_bundle_verify() -> None:
+    note, receipt, bundle = read("checkpoint"), read("receipt"), read("bundle")
+    keys = [VerifierKey.parse(note["verifier_key"])]
+    checkpoint = open_note(note["note"], keys)
+    assert (checkpoint.origin, checkpoint.size, checkpoint.root.hex()) == (
+        note["origin"],
+        note["size"],
+        note["root"],
+    )
+    verified = verify_receipt(receipt["receipt"], keys)
+    assert (verified.index, verified.entry.encode().hex()) == (receipt["index"], receipt["entry"])
+    entries = decode_bundle(bytes.fromhex(bundle["bundle"]))
+    assert entries[5].hex() == receipt["entry"]
+    assert b"".join(sha256(b"\x00" + raw).digest() for raw in entries).hex() == bundle["tile"]
