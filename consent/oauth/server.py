@@ -1,0 +1,132 @@
+"""Authlib's authorization server, built for one request inside one transaction.
+
+Nothing of one request can reach another. Whether it answers with a token or an error, the transaction is
+committed: an assertion, a proof or a code that was used stays used.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from authlib.oauth2.base import OAuth2Error
+from authlib.oauth2.rfc6749 import AuthorizationServer
+from sqlalchemy import Connection
+
+from consent.facts import CatalogueFacts
+from consent.oauth import rar
+from consent.oauth.adapter import Answer, FormRequest, RefusedError, answer_error, redirect
+from consent.oauth.clients import Client, ClientAssertion, check_stated_client, find_client
+from consent.oauth.errors import TokenInvalidError
+from consent.oauth.grants import BodyGrant, CodeGrant, RequiredS256
+from consent.oauth.introspection import TokenIntrospection
+from consent.oauth.metadata import AUTHENTICATION
+from consent.oauth.par import PushedRequestEndpoint
+from consent.oauth.profile import Profile
+from consent.oauth.replay import is_revoked
+from consent.oauth.revocation import OwnToken, TokenRevocation
+from consent.oauth.tokens import LONGEST_LIFE
+
+
+class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no types
+    """One conversation with one client.
+
+    Args:
+        profile: whose server it is.
+        connection: the transaction of this request.
+        catalogue: which fields are open to which kind of body.
+    """
+
+    def __init__(self, profile: Profile, connection: Connection, catalogue: CatalogueFacts) -> None:
+        super().__init__()
+        self.profile = profile
+        self.connection = connection
+        self.catalogue = catalogue
+        self.now = profile.clock()
+        self._authenticated: Client | None = None
+        self.register_client_auth_method(
+            AUTHENTICATION, ClientAssertion(profile.issuer, connection, self.now)
+        )
+        self.register_grant(CodeGrant, [RequiredS256()])
+        self.register_grant(BodyGrant)
+        for endpoint in (PushedRequestEndpoint, TokenRevocation, TokenIntrospection):
+            self.register_endpoint(endpoint)
+
+    def query_client(self, client_id: str) -> Client | None:
+        """The body of this id."""
+        return find_client(self.connection, client_id)
+
+    def authenticate_client(
+        self,
+        request: FormRequest,
+        methods: Sequence[str] = (AUTHENTICATION,),
+        endpoint: str = "token",
+    ) -> Client:
+        """The client, by its assertion; asked again in the same conversation, the same one.
+
+        Authlib sets `request.client` before it has verified anything, so that is never relied on.
+        """
+        if self._authenticated is None:
+            client: Client = super().authenticate_client(request, methods, endpoint)
+            check_stated_client(request, client)
+            self._authenticated = client
+        return self._authenticated
+
+    def check_resource(self, request: FormRequest) -> None:
+        """Tokens are for one resource; a client may name it, and can have no other (RFC 8707 §2)."""
+        if request.payload.data.get("resource", self.profile.audience) != self.profile.audience:
+            raise RefusedError("invalid_target")
+
+    def validate_requested_scope(self, scope: str | None) -> None:
+        """No scope is known here."""
+        if scope:
+            raise RefusedError("invalid_scope")
+
+    def token_response(
+        self, request: FormRequest, granted: rar.Granted, *, subject_id: UUID | None, grant_id: UUID | None
+    ) -> dict[str, Any]:
+        """A token, bound to the key of the request's proof, and what it is for (RFC 9396 §7)."""
+        if request.proof is None or self._authenticated is None:
+            raise RefusedError("invalid_dpop_proof")
+        token = self.profile.token_issuer().issue(
+            body_id=self._authenticated.body_id,
+            subject_id=subject_id,
+            grant_id=grant_id,
+            details=granted,
+            jkt=request.proof.jkt,
+            now=self.profile.now(),
+        )
+        return {
+            "access_token": token,
+            "token_type": "DPoP",
+            "expires_in": LONGEST_LIFE,
+            "authorization_details": rar.claim_of(granted),
+        }
+
+    def find_token(self, text: str) -> OwnToken | None:
+        """A token of ours that has not ended."""
+        try:
+            token = self.profile.token_reader().read(text, self.now)
+        except TokenInvalidError:
+            return None
+        return OwnToken(token, revoked=is_revoked(self.connection, token))
+
+    def save_token(self, token: dict[str, Any], request: FormRequest) -> None:
+        """Nothing: a token carries its own content, and only what was taken back is stored."""
+
+    def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
+        """Nobody listens."""
+
+    def create_oauth2_request(self, request: FormRequest) -> FormRequest:
+        """The adapter has made it already."""
+        return request
+
+    def handle_response(self, status: int, body: Any, headers: Sequence[tuple[str, str]]) -> Answer:  # noqa: ANN401 -- Authlib answers with a dict or an empty text
+        """What Authlib answers, with `iss` and 303 where it redirects."""
+        location = dict(headers).get("Location")
+        if location is not None:
+            return redirect(location, {}, self.profile.issuer)
+        return Answer(status, body)
+
+    def handle_error_response(self, request: FormRequest, error: OAuth2Error) -> Answer:  # noqa: ARG002 -- Authlib's signature
+        """An error, in safe words."""
+        return answer_error(error, self.profile.issuer)
