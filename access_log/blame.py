@@ -114,10 +114,10 @@ def _broken_link(suspect: Suspect, leaves: Sequence[bytes], position: int) -> Ve
         vouched = next_chain(previous_of(entry), leaves[position]) == previous_of(successor)
         return first if vouched else second
     # The second entry is the log's last: put back the chain value it should state, and ask the root.
-    derived = (
-        next_chain(previous_of(suspect.entries[position - 1]), leaves[position - 1])
-        if position
-        else suspect.chain
-    )
-    repaired = leaf_hash(entry[:10] + derived + entry[10 + HASH_SIZE :])
-    return second if suspect.completes([*leaves[:position], repaired]) else first
+    before = suspect.chain
+    if position:
+        before = next_chain(previous_of(suspect.entries[position - 1]), leaves[position - 1])
+    repaired = leaf_hash(entry[:10] + before + entry[10 + HASH_SIZE :])
+    # The first entry of a bundle follows on a full one, whose tile was found to state the entry before.
+    tile_clears_first = position == 0 and bool(suspect.tile)
+    return second if tile_clears_first or suspect.completes([*leaves[:position], repaired]) else first

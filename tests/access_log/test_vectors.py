@@ -109,3 +109,13 @@ def test_note_receipt_and_bundle_verify() -> None:
     entries = decode_bundle(bytes.fromhex(bundle["bundle"]))
     assert entries[5].hex() == receipt["entry"]
     assert b"".join(sha256(b"\x00" + raw).digest() for raw in entries).hex() == bundle["tile"]
+
+
+def test_the_example_of_the_format_verifies() -> None:
+    text = (Path(__file__).parents[2] / "access_log" / "FORMAT.md").read_text()
+    receipt, key = text.split("```\n")[1:4:2]
+    verified = verify_receipt(receipt, [VerifierKey.parse(key.strip())])
+    raw = verified.entry.encode().hex()
+    for start, end in ((20, 84), (84, 148), (148, 212)):
+        assert f"`{raw[start : start + 8]}\u2026{raw[end - 8 : end]}`" in text
+    assert f"`{raw[4:20]}`" in text

@@ -99,6 +99,13 @@ def test_an_altered_row_is_named_by_its_index(size: int, data: st.DataObject, na
     assert error.index == index, error
 
 
+@pytest.mark.parametrize(("size", "index"), [(257, 256), (257, 255), (513, 512), (700, 698), (700, 0)])
+def test_a_row_replaced_as_a_whole_is_named_by_its_index(size: int, index: int) -> None:
+    other = make_entries(700, origin="another")[index]
+    error = verdict(served(size, {**rows_of(size), index: other}))
+    assert error.index == index, error
+
+
 @given(SIZES, st.data())
 def test_a_deleted_row_is_named_by_its_index(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
