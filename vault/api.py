@@ -1,7 +1,8 @@
 """`/v1`: queries and records. Thin: parse, hand to the room that knows, write down what it said."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from consent.oauth.protection import Presented, Protection
+from consent.oauth.rar import RecordSubmission
 from vault.problems import (
     FORBIDDEN,
     INVALID,
@@ -20,6 +22,9 @@ from vault.problems import (
     problem_response,
 )
 from vault.records.disclose import Disclosure
+from vault.records.enrol import Enrolled, Furnisher, RowResult
+from vault.records.furnishing import FurnisherRefusedError, FurnishingGuard
+from vault.records.intake import Intake
 from vault.records.query import (
     Answer,
     DisclosedRecord,
@@ -29,7 +34,9 @@ from vault.records.query import (
     Refused,
     parse_identifier,
 )
-from vault.schemas import ProblemOut, QueryIn, QueryOut
+from vault.records.readers import read_ndjson, read_one
+from vault.records.submission import Rejected
+from vault.schemas import SUBMISSION_EXAMPLE, ProblemOut, QueryIn, QueryOut, SubmissionsOut
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemOut, "description": description, "content": {"application/problem+json": {}}}
@@ -45,6 +52,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 _LONGEST_KEY = 255
 _JSON = "application/json"
+_NDJSON = "application/x-ndjson"
 _encoder = msgspec.json.Encoder()
 
 
@@ -82,7 +90,7 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
         grant = presented.token_grant()
         if grant is None:
             return problem_response(FORBIDDEN, "This token is for no query. Obtain one for a query.")
-        if not is_json(request):
+        if _media_type(request) != _JSON:
             return problem_response(MEDIA_TYPE, "Send application/json.")
         raw = await request.body()
         try:
@@ -111,6 +119,75 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
     return router
 
 
+def records_router(intake: Intake, protection: Protection) -> APIRouter:
+    """`POST /v1/records`."""
+    router = APIRouter(prefix="/v1", tags=["records"])
+
+    @router.post(
+        "/records",
+        response_model=None,
+        responses={
+            200: {"model": SubmissionsOut, "description": "Every line has its result"},
+            **{status: _PROBLEMS[status] for status in (400, 401, 403, 413, 415, 503)},
+        },
+        summary="Hand in one record, or a batch",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "description": "One submission as JSON, or one on each line as NDJSON.",
+                "content": {
+                    _JSON: {"schema": {"type": "object"}, "example": SUBMISSION_EXAMPLE},
+                    _NDJSON: {"schema": {"type": "string"}},
+                },
+            },
+            "security": [{"dpop": []}],
+        },
+    )
+    async def records(request: Request) -> Response:
+        """Good lines are kept, bad ones named; the same reference with the same content is no second record."""
+        presented = verify(protection, request)
+        details = presented.details
+        if not isinstance(details, RecordSubmission):
+            return problem_response(FORBIDDEN, "This token is for no submission of records.")
+        media_type = _media_type(request)
+        if media_type not in (_JSON, _NDJSON):
+            return problem_response(MEDIA_TYPE, "Send application/json, or a batch as application/x-ndjson.")
+        raw = await request.body()
+        rows = read_ndjson(BytesIO(raw)) if media_type == _NDJSON else [read_one(raw)]
+        guard = FurnishingGuard(presented)
+        furnisher = Furnisher(presented.body_id, str(presented.body_id), "furnisher")
+        results: list[RowResult] = []
+        try:
+            async for result in intake.take_in(
+                rows, furnisher, categories=frozenset(details.categories), guard=guard
+            ):
+                results.append(result)
+        except FurnisherRefusedError:
+            return problem_response(FORBIDDEN, "This body may not furnish records now. Ask the registrar.")
+        return Response(
+            _encoder.encode(_submissions(results)), media_type=_JSON, headers=protection.fresh_nonce()
+        )
+
+    return router
+
+
+def _submissions(results: Sequence[RowResult]) -> dict[str, object]:
+    rejected = [one for one in results if isinstance(one, Rejected)]
+    enrolled = [one for one in results if isinstance(one, Enrolled)]
+    return {
+        "enrolled": sum(one.new for one in enrolled),
+        "standing": sum(not one.new for one in enrolled),
+        "rejected": len(rejected),
+        "rejects": [
+            {"line": one.line, "column": one.column, "rule": one.rule, "remedy": one.remedy}
+            for one in sorted(rejected, key=lambda one: one.line)
+        ],
+        "receipts": [
+            {"line": one.line, "receipt": one.receipt} for one in enrolled if one.receipt is not None
+        ],
+    }
+
+
 def verify(protection: Protection, request: Request) -> Presented:
     """Token and proof of a request.
 
@@ -126,9 +203,8 @@ def verify(protection: Protection, request: Request) -> Presented:
     )
 
 
-def is_json(request: Request) -> bool:
-    """Whether the body says it is JSON."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == _JSON
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _response(outcome: Outcome, protection: Protection) -> Response:

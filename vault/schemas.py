@@ -18,6 +18,22 @@ _QUERY = {
 }
 
 
+SUBMISSION_EXAMPLE = {
+    "subject": {"scheme": "demo-id", "number": "999999190001010015", "name": "Wei Example"},
+    "category": "FIN",
+    "furnisher_reference": "LOAN-2026-00042",
+    "basis": "CRI-29",
+    "document": {"number": "CONTRACT-2026-00042", "date": "2026-01-15", "sha256": "0" * 64},
+    "fields": {
+        "type": "vehicle",
+        "amount_class": "10k-50k",
+        "contract_start": "2026-01-15",
+        "contract_end": "2029-01-15",
+        "status": "performing",
+    },
+}
+
+
 class Closed(BaseModel):
     """A message whose unknown members are refused."""
 
@@ -104,6 +120,32 @@ class QueryOut(BaseModel):
     opening: dict[str, Any] = Field(
         description="What the log entry committed to, as far as the body may see."
     )
+
+
+class RejectOut(BaseModel):
+    """One line that was turned away; it repeats nothing of the line."""
+
+    line: int
+    column: str
+    rule: str = Field(description="Number of the broken rule in SUBMISSION.md.")
+    remedy: str
+
+
+class LineReceiptOut(BaseModel):
+    """The receipt of one line's log entry."""
+
+    line: int
+    receipt: str
+
+
+class SubmissionsOut(BaseModel):
+    """What became of the lines of a submission."""
+
+    enrolled: int = Field(description="Lines that are new records.")
+    standing: int = Field(description="Lines that stood already, with the same content.")
+    rejected: int
+    rejects: list[RejectOut]
+    receipts: list[LineReceiptOut]
 
 
 class ProblemOut(BaseModel):

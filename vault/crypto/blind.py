@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final, Self
 
 from stdnum.cn import ric
@@ -74,6 +75,12 @@ class Identifier:
         if scheme not in enabled:
             raise InvalidIdentifierError(scheme, "scheme-enabled", "this deployment does not serve it")
         return cls(scheme, _normalize(scheme, number))
+
+    @property
+    def birth_date(self) -> date:
+        """The birth date the number carries, in both schemes."""
+        born: date = ric.get_birth_date(self.number)
+        return born
 
     def index_message(self) -> bytes:
         """`scheme ‖ 0x00 ‖ number`: the message of the blind index, for `KeyProvider.mac`."""

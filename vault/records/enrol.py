@@ -12,10 +12,10 @@ turned away. So a retry after a lost answer, or after a crash, changes nothing t
 
 import hmac
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -67,8 +67,16 @@ class Enrolled:
 
 
 RowResult = Enrolled | Rejected
-Guard = Callable[[Writing], Awaitable[None]]
-"""A last check under the head lock; what it raises ends the transaction with nothing written."""
+
+
+class Guard(Protocol):
+    """A last check under the head lock; what it raises ends the transaction with nothing written."""
+
+    async def __call__(self, writing: Writing) -> None:
+        """Checks, in the chunk's transaction."""
+
+    def committed(self) -> None:
+        """Learns that what the check wrote is durable."""
 
 
 class _ChangedError(Exception):
@@ -156,6 +164,8 @@ class Enrolment:
                     positions = await self._write(writing, sealed)
             except _ChangedError:
                 continue
+            if guard is not None:
+                guard.committed()
             for at, position in positions.items():
                 line = rows[at].accepted.line
                 sealed.results[at] = Enrolled(line, new=True, receipt=writing.receipts[position])

@@ -19,7 +19,12 @@ def open_record(
     """
     record = chosen.record
     key = RecordKey.unwrap(
-        record.wrapped_key, record.key_check, subject_key, expiry_key, record.record_id, record.version
+        subject_key,
+        record.record_id,
+        record.version,
+        expiry_key=expiry_key,
+        wrapped=record.wrapped_key,
+        key_check=record.key_check,
     )
     sealer = key.fields(record.category)
     values = {name: json.loads(sealer.open(name, record.sealed[name])) for name in chosen.fields}

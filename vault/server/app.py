@@ -36,7 +36,7 @@ def build_app(vault: Vault) -> FastAPI:
     )
     add_problem_handlers(app, vault.protection)
     app.include_router(query_router(vault.disclosure, vault.protection, vault.schemes))
-    app.include_router(records_router(vault.enrolment, vault.protection, vault.catalogue, vault.schemes))
+    app.include_router(records_router(vault.intake, vault.protection))
     app.include_router(oauth_router(vault.authorization_server))
     app.include_router(log_router(vault.log))
     _add_operation(app, vault)

@@ -9,14 +9,28 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from access_log.checkpoint import SigningKey
 from access_log.lock import OutsideLock
 from access_log.log import Log
-from vault.catalogue.catalogue import Catalogue
-from vault.catalogue.load import load_catalogue
+from consent.copies import CopySigner
+from consent.oauth.dpop import Nonces
+from consent.oauth.profile import Profile
+from consent.oauth.protection import Protection
+from consent.oauth.tokens import IssuerKeys
+from consent.record import Keeper
+from vault.catalogue import Catalogue, load_catalogue
 from vault.crypto.blind import CN_RIC, DEMO_ID
 from vault.crypto.keyring import FileKeyring
 from vault.errors import VaultError
 from vault.records.disclose import Disclosure
 from vault.records.enrol import Enrolment
-from vault.records.keys import LABEL_MASTER, LOG_SIGNING, LogSealer, VaultKeys
+from vault.records.intake import Intake
+from vault.records.keys import (
+    CONSENT_SIGNING,
+    LABEL_MASTER,
+    LOG_SIGNING,
+    PROOF_NONCE,
+    TOKEN_SIGNING,
+    LogSealer,
+    VaultKeys,
+)
 from vault.server.database import application_engine
 from vault.server.settings import Settings
 
@@ -35,7 +49,10 @@ class Vault:
     keys: VaultKeys
     log: Log
     disclosure: Disclosure
-    enrolment: Enrolment
+    intake: Intake
+    profile: Profile
+    protection: Protection
+    keeper: Keeper
     schemes: frozenset[str]
 
 
@@ -74,9 +91,11 @@ async def set_up(settings: Settings, database_url: str) -> None:
     Raises:
         VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
     """
-    if not settings.keyring_path.exists():
-        FileKeyring.create_file(settings.keyring_path, passphrase(settings))
-    provider = keyring(settings)
+    provider = (
+        keyring(settings)
+        if settings.keyring_path.exists()
+        else FileKeyring.create_file(settings.keyring_path, passphrase(settings))
+    )
     engine = application_engine(database_url, settings)
     try:
         await VaultKeys.create(engine, provider)
@@ -100,6 +119,12 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
         keys = await VaultKeys.open(engine, provider)
         log = _log(settings, engine, keys, catalogue)
         await log.start()
+        schemes = frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC})
+        profile = Profile(
+            settings.issuer,
+            IssuerKeys.from_seeds([keys.system(TOKEN_SIGNING)]),
+            Nonces(keys.system(PROOF_NONCE)) if settings.proof_nonces else None,
+        )
         yield Vault(
             settings=settings,
             engine=engine,
@@ -109,8 +134,11 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             disclosure=Disclosure(
                 log, keys, catalogue, window=settings.batch_window_ms / 1000, most=settings.batch_max
             ),
-            enrolment=Enrolment(log, keys, catalogue),
-            schemes=frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC}),
+            intake=Intake(Enrolment(log, keys, catalogue), catalogue, schemes),
+            profile=profile,
+            protection=profile.protection(),
+            keeper=_keeper(settings, keys, catalogue),
+            schemes=schemes,
         )
     finally:
         await engine.dispose()
@@ -125,4 +153,19 @@ def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Ca
         sealer=LogSealer(keys, origin, settings.payload_years, catalogue.timezone),
         key=SigningKey.from_seed(origin, keys.system(LOG_SIGNING)),
         outside=OutsideLock(settings.outside_lock_path),
+    )
+
+
+def _keeper(settings: Settings, keys: VaultKeys, catalogue: Catalogue) -> Keeper:
+    """Who keeps the register of consents, as each consent record states it."""
+    return Keeper(
+        party_id=settings.operator_code,
+        name=settings.operator_name,
+        address=settings.operator_address,
+        contact=settings.operator_contact,
+        jurisdiction=catalogue.jurisdiction,
+        storage_locations=(catalogue.jurisdiction,),
+        withdrawal_method=f"{settings.issuer}/consents",
+        privacy_rights=f"{settings.issuer}/privacy",
+        signer=CopySigner(keys.system(CONSENT_SIGNING)),
     )

@@ -78,6 +78,15 @@ class Settings(BaseSettings):
         "id_number", description="Claim of the id_token that holds the identity number."
     )
     sign_in_scheme: str = Field("cn-ric", description="Identifier scheme of that claim.")
+    proof_nonces: bool = Field(
+        False, description="Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."
+    )
+    operator_code: str = Field(
+        "91999999MA00000079", description="Unified social credit code of whoever runs this vault."
+    )
+    operator_name: str = Field("Example Credit Registry", description="Its name.")
+    operator_address: str = Field("1 Example Road", description="Its address.")
+    operator_contact: str = Field("privacy@creditvault.example", description="Its contact for citizens.")
     demo: bool = Field(
         False, description="Demo mode: fictitious people, their identity provider and the scheme `demo-id`."
     )
