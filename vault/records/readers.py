@@ -243,11 +243,8 @@ def _cells(raw: bytes, delimiter: str) -> Sequence[str]:
     except UnicodeDecodeError:
         raise RefusedError("", "1.1", _UTF8) from None
     try:
-        rows = list(csv.reader([text], strict=True, delimiter=delimiter))
+        return next(csv.reader([text], strict=True, delimiter=delimiter))
     except csv.Error:
         raise RefusedError(
             "", "1.5", "Pair the quotation marks and double those inside (RFC 4180)."
         ) from None
-    if len(rows) != 1:
-        raise RefusedError("", "1.5", "Write one row on one line (RFC 4180).")
-    return rows[0]
