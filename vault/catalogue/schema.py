@@ -63,7 +63,7 @@ class Pack(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text of law. `verified`: somebody read it, rather than knew it."""
+    """A text of law. `verified`: what the pack takes from it was checked against a source."""
 
     code: str
     title: str
