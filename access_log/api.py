@@ -14,7 +14,7 @@ from access_log import stored
 from access_log.errors import FormatError, LogStateError
 from access_log.lock import Raised
 from access_log.log import Log
-from access_log.tiles import Tile, encode_bundle, parse_tile_path
+from access_log.tiles import WIDTH, Tile, encode_bundle, parse_tile_path
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _SHORT = "public, max-age=2"
@@ -62,7 +62,7 @@ def log_router(log: Log) -> APIRouter:
 
 
 async def _bundle(connection: AsyncConnection, log: int, asked: Tile) -> bytes:
-    first = asked.n * stored.TILE
+    first = asked.n * WIDTH
     found = await stored.entries(connection, log, first, first + asked.width)
     # A missing entry ends the bundle: the verifier names the gap instead of losing its place.
     return encode_bundle([raw for at, (position, raw) in enumerate(found) if position == first + at])
@@ -74,6 +74,6 @@ def _asked(path: str, size: int) -> Tile:
         asked = parse_tile_path("tile/" + path)
     except FormatError:
         raise HTTPException(HTTPStatus.NOT_FOUND) from None
-    if asked.n * stored.TILE + asked.width > size >> (8 * (asked.level or 0)):
+    if asked.n * WIDTH + asked.width > size >> (8 * (asked.level or 0)):
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return asked

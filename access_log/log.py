@@ -33,9 +33,10 @@ from access_log.checkpoint import Checkpoint, SigningKey
 from access_log.entry import Entry, first_chain, next_chain
 from access_log.errors import LogStateError, LogUnavailableError, OutsideLockError
 from access_log.lock import OutsideLock, Raised
-from access_log.merkle import EMPTY_ROOT, Frontier, batch_proofs, leaf_hash
+from access_log.merkle import EMPTY_ROOT, Frontier, extend_with_proofs, leaf_hash
 from access_log.payload import Payload
 from access_log.receipt import write_receipt
+from access_log.tiles import WIDTH
 
 MAX_CLOCK_LEAD_MS = 60_000
 _ZERO_LEAF = bytes(32)
@@ -125,8 +126,8 @@ class _Batch:
     """What one transaction adds, computed before it is written."""
 
     frontier: Frontier
+    proofs: list[tuple[bytes, ...]]
     entries: list[bytes]
-    leaves: list[bytes]
     payloads: list[Payload]
     tail: list[bytes]
 
@@ -149,16 +150,14 @@ _WRITE = text(
     " streams AS (UPDATE access_log.stream SET month = t.month, seq = t.seq, last_leaf = t.last_leaf"
     " FROM unnest(CAST(:stream_ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
     " CAST(:last_leaves AS bytea[])) AS t (stream_id, month, seq, last_leaf)"
-    " WHERE access_log.stream.stream_id = t.stream_id)"
+    " WHERE access_log.stream.stream_id = t.stream_id),"
+    " requests AS (INSERT INTO access_log.request (log, index, request_id, client, idempotency_key, body, time)"
+    " SELECT :log, index, request_id, client, idempotency_key, body, clock_timestamp()"
+    " FROM unnest(CAST(:marked AS bigint[]), CAST(:request_ids AS uuid[]), CAST(:clients AS uuid[]),"
+    " CAST(:keys AS bytea[]), CAST(:bodies AS bytea[]))"
+    " AS t (index, request_id, client, idempotency_key, body))"
     " UPDATE access_log.head SET size = :size, chain = :chain, time = :time, frontier = :frontier"
     " WHERE log = :log"
-)
-_WRITE_REQUESTS = text(
-    "INSERT INTO access_log.request (log, index, request_id, client, idempotency_key, body, time)"
-    " SELECT :log, index, request_id, client, idempotency_key, body, clock_timestamp()"
-    " FROM unnest(CAST(:indexes AS bigint[]), CAST(:request_ids AS uuid[]), CAST(:clients AS uuid[]),"
-    " CAST(:keys AS bytea[]), CAST(:bodies AS bytea[]))"
-    " AS t (index, request_id, client, idempotency_key, body)"
 )
 _OPEN_STREAMS = text(
     "INSERT INTO access_log.stream (stream_id, kind, master, month, seq, last_leaf)"
@@ -289,12 +288,11 @@ class Log:
         self._tail = (batch.frontier.size, batch.tail)
         self._remember(writing.head.frontier)
         note = await self._raise(batch.frontier)
-        proofs = batch_proofs(writing.head.frontier, batch.leaves)
         writing.payloads = batch.payloads
         writing.indexes = list(range(writing.head.size, batch.frontier.size))
         writing.receipts = [
             write_receipt(entry, index, proof, note)
-            for entry, index, proof in zip(batch.entries, writing.indexes, proofs, strict=True)
+            for entry, index, proof in zip(batch.entries, writing.indexes, batch.proofs, strict=True)
         ]
 
     async def receipt(self, connection: AsyncConnection, index: int, entry: bytes) -> str:
@@ -372,10 +370,18 @@ class Log:
             expiries.append(expiry)
             sealed.append(ciphertext)
             index += 1
-        frontier = head.frontier.extend(leaves)
+        frontier, proofs = extend_with_proofs(head.frontier, leaves)
+        marks = [
+            (head.size + at, event.request) for at, event in enumerate(events) if event.request is not None
+        ]
         await connection.execute(
             _WRITE,
             {
+                "marked": [at for at, _ in marks],
+                "request_ids": [mark.request_id for _, mark in marks],
+                "clients": [mark.client for _, mark in marks],
+                "keys": [mark.idempotency_key for _, mark in marks],
+                "bodies": [mark.body for _, mark in marks],
                 "log": self.number,
                 "indexes": list(range(head.size, index)),
                 "entries": entries,
@@ -391,9 +397,8 @@ class Log:
                 "frontier": frontier.encode(),
             },
         )
-        await self._write_requests(connection, head.size, events)
         tail = await self._write_tiles(connection, head.size, leaves)
-        return _Batch(frontier, entries, leaves, payloads, tail)
+        return _Batch(frontier, proofs, entries, payloads, tail)
 
     async def _places(
         self, connection: AsyncConnection, streams: set[bytes]
@@ -404,22 +409,6 @@ class Log:
             raise LogStateError("an event names a stream that was never opened")
         return places
 
-    async def _write_requests(self, connection: AsyncConnection, first: int, events: Sequence[Event]) -> None:
-        marks = [(first + at, event.request) for at, event in enumerate(events) if event.request is not None]
-        if not marks:
-            return
-        await connection.execute(
-            _WRITE_REQUESTS,
-            {
-                "log": self.number,
-                "indexes": [index for index, _ in marks],
-                "request_ids": [mark.request_id for _, mark in marks],
-                "clients": [mark.client for _, mark in marks],
-                "keys": [mark.idempotency_key for _, mark in marks],
-                "bodies": [mark.body for _, mark in marks],
-            },
-        )
-
     async def _write_tiles(
         self, connection: AsyncConnection, size: int, leaves: Sequence[bytes]
     ) -> list[bytes]:
@@ -429,18 +418,18 @@ class Log:
         """
         known_size, tail = self._tail
         if known_size != size:
-            tail = await stored.leaves(connection, self.number, size - size % stored.TILE, size)
+            tail = await stored.leaves(connection, self.number, size - size % WIDTH, size)
         hashes = [*tail, *leaves]
-        full = len(hashes) // stored.TILE
+        full = len(hashes) // WIDTH
         if full:
             await stored.write_tiles(
                 connection,
                 self.number,
                 0,
-                size // stored.TILE,
-                [hashes[at * stored.TILE : (at + 1) * stored.TILE] for at in range(full)],
+                size // WIDTH,
+                [hashes[at * WIDTH : (at + 1) * WIDTH] for at in range(full)],
             )
-        return hashes[full * stored.TILE :]
+        return hashes[full * WIDTH :]
 
     def _remember(self, frontier: Frontier) -> None:
         self._roots[frontier.size] = frontier.root()

@@ -8,8 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log.entry import next_chain
 from access_log.errors import LogStateError
 from access_log.merkle import Frontier, full_root, inclusion_proof, leaf_hash
-from access_log.tiles import WIDTH as TILE
-from access_log.tiles import node_reader, tiles_needed
+from access_log.tiles import WIDTH, node_reader, tiles_needed
 
 _ENTRIES = text(
     "SELECT index, entry FROM access_log.entry WHERE log = :log AND index >= :first AND index < :end ORDER BY index"
@@ -53,13 +52,13 @@ async def hashes(connection: AsyncConnection, log: int, level: int, index: int, 
     Raises:
         LogStateError: what lies below is missing.
     """
-    if width == TILE:
+    if width == WIDTH:
         raw = (
             await connection.execute(_TILE_HASHES, {"log": log, "level": level, "index": index})
         ).scalar_one_or_none()
         if raw is not None:
             return [raw[at : at + 32] for at in range(0, len(raw), 32)]
-    first = index * TILE
+    first = index * WIDTH
     if level == 0:
         return await leaves(connection, log, first, first + width)
     rows = await connection.execute(
@@ -86,14 +85,14 @@ async def write_tiles(
         },
     )
     end = first + len(tiles)
-    above = range(first // TILE, end // TILE)
+    above = range(first // WIDTH, end // WIDTH)
     if above:
         await write_tiles(
             connection,
             log,
             level + 1,
             above.start,
-            [await hashes(connection, log, level + 1, index, TILE) for index in above],
+            [await hashes(connection, log, level + 1, index, WIDTH) for index in above],
         )
 
 
@@ -114,10 +113,10 @@ async def frontier_at(connection: AsyncConnection, log: int, size: int) -> Front
         top += 1
     for level in range(top, -1, -1):
         nodes = size >> (8 * level)
-        width = nodes % TILE
+        width = nodes % WIDTH
         if not width:
             continue
-        tile = await hashes(connection, log, level, nodes // TILE, width)
+        tile = await hashes(connection, log, level, nodes // WIDTH, width)
         at = 0
         for bit in range(7, -1, -1):
             if width >> bit & 1:
@@ -134,7 +133,7 @@ async def proof(connection: AsyncConnection, log: int, index: int, size: int) ->
     """
     tiles: dict[tuple[int, int], bytes] = {}
     for level, n in tiles_needed(lambda node: inclusion_proof(index, size, node)):
-        width = min(TILE, (size >> (8 * level)) - n * TILE)
+        width = min(WIDTH, (size >> (8 * level)) - n * WIDTH)
         tiles[level, n] = b"".join(await hashes(connection, log, level, n, width))
     return inclusion_proof(index, size, node_reader(lambda level, n: tiles[level, n]))
 

@@ -1,1 +1,1 @@
-"""Benchmarks: ratios of one run, never asserted in tests."""
+"""Benchmarks: ratios of one run, printed, never asserted. Run them with `make bench`."""

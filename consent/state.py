@@ -1,9 +1,9 @@
 """The live state of a batch of queries, and the counters it charges.
 
-Called under the log's head lock, so nobody else changes what is read here until the batch has committed. Two
-statements read for the whole batch: who asks on which grant, then the counters, `FOR UPDATE` and in the order
-of their keys. Requests are charged one after the other in memory, so that three requests on a consent's last
-use find it used after the first; each changed counter is written back once.
+Called under the log's head lock, which every writer takes first: nobody else changes what is read here until
+the batch has committed, and the counters need no lock of their own. One statement reads for the whole batch.
+Requests are charged one after the other in memory, so that three requests on a consent's last use find it
+used after the first; each changed counter is written back once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,35 +45,26 @@ _GRANTS = text(
     " (SELECT e.event FROM consent.consent_event e WHERE e.subject_id = c.subject_id"
     " AND e.consent_id = c.consent_id ORDER BY e.number DESC LIMIT 1),"
     " c.granted_at, c.expires_at, c.max_uses, c.frequency_times, c.frequency_days,"
-    " c.data_from, c.data_until, c.data_life_days"
+    " c.data_from, c.data_until, c.data_life_days,"
+    " ud.uses, uc.uses, cu.uses, cu.period, cu.period_uses"
     " FROM unnest(CAST(:bodies AS uuid[]), CAST(:officers AS uuid[]), CAST(:hashes AS bytea[]),"
-    " CAST(:authorizations AS uuid[]), CAST(:subjects AS uuid[]), CAST(:consents AS uuid[]))"
-    " WITH ORDINALITY"
-    " AS ask (body_id, officer_id, subject_hash, authorization_id, subject_id, consent_id, place)"
+    " CAST(:authorizations AS uuid[]), CAST(:subjects AS uuid[]), CAST(:consents AS uuid[]),"
+    " CAST(:cases AS bytea[])) WITH ORDINALITY AS ask"
+    " (body_id, officer_id, subject_hash, authorization_id, subject_id, consent_id, case_key, place)"
     " LEFT JOIN consent.body b ON b.body_id = ask.body_id"
     " LEFT JOIN consent.officer o ON o.officer_id = ask.officer_id AND o.body_id = ask.body_id"
     ' LEFT JOIN consent."authorization" a ON a.authorization_id = ask.authorization_id'
     " LEFT JOIN consent.legal_basis l ON l.basis_id = a.basis_id"
     " LEFT JOIN consent.consent c ON c.subject_id = ask.subject_id AND c.consent_id = ask.consent_id"
+    " LEFT JOIN consent.authorization_use ud ON ud.authorization_id = ask.authorization_id"
+    " AND ud.counts = 'day' AND ud.key = :day"
+    " LEFT JOIN consent.authorization_use uc ON uc.authorization_id = ask.authorization_id"
+    " AND uc.counts = 'case' AND uc.key = ask.case_key"
+    " LEFT JOIN consent.consent_use cu ON cu.subject_id = ask.subject_id AND cu.consent_id = ask.consent_id"
     " ORDER BY ask.place"
 )
 # Where the columns of each part begin; they stand in the order of the part's facts.
-_BODY, _OFFICER, _AUTHORIZATION, _CONSENT = 0, 4, 7, 22
-_COUNTERS = text(
-    "WITH of_authorizations AS MATERIALIZED ("
-    "SELECT u.authorization_id, u.counts, u.key, u.uses FROM consent.authorization_use u"
-    " WHERE (u.authorization_id, u.counts, u.key) IN"
-    " (SELECT * FROM unnest("
-    "CAST(:authorizations AS uuid[]), CAST(:counts AS text[]), CAST(:keys AS bytea[])))"
-    " ORDER BY u.authorization_id, u.counts, u.key FOR UPDATE OF u),"
-    " of_consents AS MATERIALIZED ("
-    "SELECT u.subject_id, u.consent_id, u.uses, u.period, u.period_uses FROM consent.consent_use u"
-    " WHERE (u.subject_id, u.consent_id) IN"
-    " (SELECT * FROM unnest(CAST(:subjects AS uuid[]), CAST(:consents AS uuid[])))"
-    " ORDER BY u.subject_id, u.consent_id FOR UPDATE OF u)"
-    " SELECT authorization_id, counts, key, NULL::uuid, uses, 0, 0 FROM of_authorizations"
-    " UNION ALL SELECT subject_id, NULL, NULL, consent_id, uses, period, period_uses FROM of_consents"
-)
+_BODY, _OFFICER, _AUTHORIZATION, _CONSENT, _USES = 0, 4, 7, 22, 36
 _WRITE_BACK = text(
     "WITH of_authorizations AS (INSERT INTO consent.authorization_use (authorization_id, counts, key, uses)"
     " SELECT authorization_id, counts, key, uses FROM unnest(CAST(:authorizations AS uuid[]),"
@@ -132,12 +123,27 @@ _UNUSED = _ConsentUse(0, 0, 0)
 class Live:
     """The live state of a batch. Make it with `read`."""
 
-    def __init__(self, asks: Sequence[QueryRequest], states: Sequence[State], now: datetime) -> None:
-        self._states = dict(zip(asks, states, strict=True))
-        self._charges = {ask: _charge(ask, state, now) for ask, state in self._states.items()}
+    def __init__(
+        self, asks: Sequence[QueryRequest], rows: Sequence[Row[Any]], now: datetime, today: date
+    ) -> None:
+        self._states: dict[QueryRequest, State] = {}
+        self._charges: dict[QueryRequest, Charge] = {}
         self._authorization_uses: dict[AuthorizationCounter, int] = {}
         self._consent_uses: dict[ConsentCounter, _ConsentUse] = {}
         self._changed: set[AuthorizationCounter | ConsentCounter] = set()
+        for ask, row in zip(asks, rows, strict=True):
+            state = _state(row, today)
+            charge = _charge(ask, state, now)
+            self._states[ask], self._charges[ask] = state, charge
+            self._count(charge, row[_USES:])
+
+    def _count(self, charge: Charge, uses: Sequence[Any]) -> None:
+        """Takes over what the counters of one request stand at."""
+        for counter, used in zip(charge.authorization, uses, strict=False):
+            if used is not None:
+                self._authorization_uses[counter] = used
+        if charge.consent and uses[2] is not None:
+            self._consent_uses[charge.consent] = _ConsentUse(*uses[2:])
 
     def state_of(self, ask: QueryRequest) -> State:
         """What this request is to be decided by, charges of the requests before it included."""
@@ -191,31 +197,11 @@ class Live:
         )
         self._changed.clear()
 
-    async def read_counters(self, connection: AsyncConnection) -> None:
-        """Locks and reads every counter of the batch; `read` has done it."""
-        authorizations = {key for charge in self._charges.values() for key in charge.authorization}
-        consents = {charge.consent for charge in self._charges.values() if charge.consent}
-        if not authorizations and not consents:
-            return
-        rows = await connection.execute(
-            _COUNTERS,
-            {
-                **_columns(authorizations),
-                "subjects": [key[0] for key in consents],
-                "consents": [key[1] for key in consents],
-            },
-        )
-        for owner, counts, key, consent_id, uses, period, period_uses in rows:
-            if consent_id is None:
-                self._authorization_uses[owner, counts, key] = uses
-            else:
-                self._consent_uses[owner, consent_id] = _ConsentUse(uses, period, period_uses)
-
 
 async def read(
     connection: AsyncConnection, asks: Sequence[QueryRequest], *, now: datetime, today: date
 ) -> Live:
-    """Reads the live state of a batch and locks its counters.
+    """Reads the live state of a batch, counters included.
 
     Args:
         connection: the transaction that holds the head lock.
@@ -240,11 +226,14 @@ async def read(
                 None if is_statutory else ask.token.grant_id
                 for ask, is_statutory in zip(asks, statutory, strict=True)
             ],
+            "cases": [
+                cases.counter_key(ask.token.grant_id, ask.case_reference) if is_statutory else None
+                for ask, is_statutory in zip(asks, statutory, strict=True)
+            ],
+            "day": _day_key(today),
         },
     )
-    live = Live(asks, [_state(row, today) for row in rows], now)
-    await live.read_counters(connection)
-    return live
+    return Live(asks, rows.all(), now, today)
 
 
 async def give_back(connection: AsyncConnection, charges: Sequence[Charge]) -> None:
@@ -279,7 +268,7 @@ def _charge(ask: QueryRequest, state: State, now: datetime) -> Charge:
     """Which counters a permit for this request will charge."""
     grant_id = ask.token.grant_id
     if state.authorization is not NO_AUTHORIZATION:
-        day = (grant_id, "day", state.today.isoformat().encode())
+        day = (grant_id, "day", _day_key(state.today))
         if state.authorization.per_case is None:
             return Charge((day,))
         return Charge((day, (grant_id, "case", cases.counter_key(grant_id, ask.case_reference))))
@@ -290,6 +279,10 @@ def _charge(ask: QueryRequest, state: State, now: datetime) -> Charge:
     if consent.frequency_days is not None:
         period = max(0, (now - consent.granted_at) // timedelta(days=consent.frequency_days))
     return Charge((), (consent.subject_id, grant_id), period)
+
+
+def _day_key(today: date) -> bytes:
+    return today.isoformat().encode()
 
 
 def _state(row: Row[Any], today: date) -> State:
@@ -321,7 +314,7 @@ def _authorization(row: Row[Any]) -> AuthorizationFacts:
 
 
 def _consent(row: Row[Any]) -> ConsentFacts:
-    subject_id, body_id, purpose, fields, *others = row[_CONSENT:]
+    subject_id, body_id, purpose, fields, *others = row[_CONSENT:_USES]
     if subject_id is None:
         return NO_CONSENT
     return ConsentFacts(subject_id, body_id, purpose, frozenset(fields), *others)

@@ -1,0 +1,294 @@
+"""The second half of an examination: every payload, and the place of every entry in its stream (FORMAT 2, 3).
+
+It walks from the newest entry to the oldest. A stream's row names its newest entry, and each payload names
+the entry before it, so every entry met is expected by exactly one of the two, and its label must follow
+from the stream it is expected in.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log import labels, stored
+from access_log.encoding import HASH_SIZE, from_base64
+from access_log.entry import Entry
+from access_log.errors import FormatError
+from access_log.findings import MOST, Findings
+from access_log.log import Log
+from access_log.merkle import leaf_hash
+from access_log.payload import FIRST_PREVIOUS, Payload
+from access_log.rederive import CHUNK
+
+_STREAMS_AT_A_TIME: Final = 1000
+_MONTHS: Final = 12
+_LONGEST_RETENTION: Final = 100
+
+_PAYLOADS = text(
+    "SELECT index, expiry_id, sealed FROM access_log.payload"
+    " WHERE log = :log AND index >= :first AND index < :end"
+)
+_REQUESTS = text("SELECT index FROM access_log.request WHERE log = :log AND index >= :first AND index < :end")
+_STRAY = text(
+    "SELECT index FROM access_log.payload WHERE log = :log AND (index < 0 OR index >= :end)"
+    " UNION SELECT index FROM access_log.request WHERE log = :log AND (index < 0 OR index >= :end)"
+    f" ORDER BY index LIMIT {MOST}"
+)
+_STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream")
+_BY_LABEL = text(
+    "SELECT index FROM access_log.entry WHERE log = :log AND substring(entry from 43 for 32) = :label"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a payload says its entry stands: number in the month, leaf hash of the stream's entry before."""
+
+    seq: int
+    previous: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Expectation:
+    """What is known of an entry before it is met.
+
+    Attributes:
+        stream: Its stream; None where an entry after it was out of place.
+        month: Its month, or where `seq` is None the month before which it must lie.
+        seq: Its number; None where it is the last of a month nobody names.
+        by: The entry that names it; None: its stream's row.
+    """
+
+    stream: bytes | None
+    month: int
+    seq: int | None
+    by: int | None
+
+
+class _Expected:
+    """Expectations by leaf hash: one for each stream, so on disk, in a file nobody else can open."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute(
+            "CREATE TABLE expected (leaf BLOB PRIMARY KEY, stream BLOB, month INTEGER, seq INTEGER, by INTEGER)"
+            " WITHOUT ROWID"
+        )
+        self._database.execute("BEGIN")
+
+    def add(self, leaf: bytes, expectation: _Expectation) -> bool:
+        """Keeps an expectation; False where that leaf is expected already."""
+        one = expectation
+        added = self._database.execute(
+            "INSERT OR IGNORE INTO expected VALUES (?, ?, ?, ?, ?)",
+            (leaf, one.stream, one.month, one.seq, one.by),
+        )
+        return added.rowcount == 1
+
+    def take(self, leaf: bytes) -> _Expectation | None:
+        """Returns and forgets what is expected of the entry with this leaf hash."""
+        rows = self._database.execute(
+            "DELETE FROM expected WHERE leaf = ? RETURNING stream, month, seq, by", (leaf,)
+        ).fetchall()
+        return _Expectation(*rows[0]) if rows else None
+
+    def left(self) -> tuple[list[_Expectation], int]:
+        """Some of the expectations no entry met, and the number of all."""
+        number: int = self._database.execute("SELECT count(*) FROM expected").fetchone()[0]
+        rows = self._database.execute(f"SELECT stream, month, seq, by FROM expected LIMIT {MOST}")  # noqa: S608 -- our number
+        return [_Expectation(*row) for row in rows], number
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._database.close()
+
+
+@dataclass
+class Placement:
+    """The walk back, and what it counted.
+
+    Attributes:
+        connection: Sees one state of the database throughout.
+        altered: What the sealer raises for a payload that was altered or moved.
+        end: One more than the highest index stored.
+        oldest_kept: The month (yyyymm) from which on payloads must still be there.
+        linking: Whether places in streams are checked too; without sound entries they cannot be.
+        payloads: How many were opened and fit their entries.
+        expired: How many are gone because their retention has ended.
+        streams: How many stream rows there are.
+        requests: How many request rows there are.
+        unplaced: Entries whose place could not be told, because a payload after them cannot be read.
+    """
+
+    connection: AsyncConnection
+    log: Log
+    findings: Findings
+    altered: tuple[type[Exception], ...]
+    end: int
+    oldest_kept: int
+    linking: bool
+    payloads: int = 0
+    expired: int = 0
+    streams: int = 0
+    requests: int = 0
+    unplaced: int = 0
+    _unread: bool = field(default=False, init=False)
+
+    async def run(self, progress: Callable[[int], None]) -> None:
+        """Walks back through all entries; tells how many it has behind it."""
+        with closing(_Expected()) as expected:
+            if self.linking:
+                await self._expect_newest(expected)
+            for end in range(self.end, 0, -CHUNK):
+                await self._chunk(max(end - CHUNK, 0), end, expected)
+                progress(self.end - max(end - CHUNK, 0))
+            await self._report_left(expected)
+        stray = await self.connection.execute(_STRAY, {"log": self.log.number, "end": self.end})
+        for (index,) in stray:
+            self.findings.add(index, "a payload or a request is kept for it, and there is no such entry")
+
+    async def _expect_newest(self, expected: _Expected) -> None:
+        """Reads the stream rows: each names the newest entry of its stream."""
+        rows = await self.connection.stream(_STREAMS, execution_options={"yield_per": _STREAMS_AT_A_TIME})
+        async for stream, month, seq, leaf in rows:
+            self.streams += 1
+            if seq == 0 and leaf == FIRST_PREVIOUS:
+                continue
+            if not expected.add(leaf, _Expectation(stream, month, seq, None)):
+                self.findings.add(None, "the rows of two streams name the same newest entry")
+
+    async def _chunk(self, first: int, end: int, expected: _Expected) -> None:
+        asked = {"log": self.log.number, "first": first, "end": end}
+        entries = dict(await stored.entries(self.connection, self.log.number, first, end))
+        payloads = {row[0]: (row[1], row[2]) for row in await self.connection.execute(_PAYLOADS, asked)}
+        for (index,) in await self.connection.execute(_REQUESTS, asked):
+            self.requests += 1
+            if index not in entries:
+                self.findings.add(index, "a request is kept for it, and there is no such entry")
+        for index in payloads.keys() - entries.keys():
+            self.findings.add(index, "a payload is kept for it, and there is no such entry")
+        for index in sorted(entries, reverse=True):
+            try:
+                entry = Entry.decode(entries[index])
+            except FormatError as error:
+                self.findings.add(index, str(error))
+                continue
+            place = await self._open(index, entry, payloads.get(index))
+            if self.linking:
+                self._link(index, entry, leaf_hash(entries[index]), place, expected)
+
+    async def _open(self, index: int, entry: Entry, kept: tuple[int, bytes] | None) -> _Place | None:
+        """Opens a payload and holds it against its entry; None where it cannot be read."""
+        must_be_there = labels.month_of(entry.time) >= self.oldest_kept
+        if kept is None:
+            self._miss(index, "its payload is missing, and its retention has not ended", bad=must_be_there)
+            return None
+        expiry_id, sealed = kept
+        if not _is_month_after(expiry_id, entry.time):
+            self._miss(index, "the month in which its payload's retention ends was altered", bad=True)
+            return None
+        try:
+            payload = Payload.decode(await self.log.sealer.open(index, expiry_id, sealed))
+            fits = payload.type is entry.type and payload.commitment(entry.label) == entry.commitment
+            place = _place(payload)
+        except (FormatError, *self.altered):
+            self._miss(index, "its sealed payload was altered, or is another entry's", bad=must_be_there)
+            return None
+        if not fits or place is None:
+            self._miss(index, "its payload is not the one the entry commits to", bad=True)
+            return None
+        self.payloads += 1
+        return place
+
+    def _miss(self, index: int, reason: str, *, bad: bool) -> None:
+        self._unread = True
+        if bad:
+            self.findings.add(index, reason)
+        else:
+            self.expired += 1
+
+    def _link(self, index: int, entry: Entry, leaf: bytes, place: _Place | None, expected: _Expected) -> None:
+        """Holds an entry against what is expected of it, and expects the one before it in its stream."""
+        expectation = expected.take(leaf)
+        if expectation is None:
+            if self._unread:
+                self.unplaced += 1
+            else:
+                self.findings.add(
+                    index, "it stands in no stream: neither a stream's row nor an entry after it names it"
+                )
+        if place is None:
+            return
+        month = labels.month_of(entry.time)
+        stream = expectation.stream if expectation is not None else None
+        if expectation is not None and stream is not None:
+            key = self.log.month_key(stream, month)
+            if labels.label(key, place.seq) != entry.label:
+                self.findings.add(index, "its label is not that of its place in the stream that names it")
+                stream = None
+            elif not _as_expected(expectation, month, place.seq):
+                named = "its stream's row" if expectation.by is None else f"entry {expectation.by}"
+                self.findings.add(index, f"{named} names it with another number or month")
+        self._expect_before(index, month, place, stream, expected)
+
+    def _expect_before(
+        self, index: int, month: int, place: _Place, stream: bytes | None, expected: _Expected
+    ) -> None:
+        if place.previous == FIRST_PREVIOUS:
+            if place.seq != 1:
+                self.findings.add(index, "it names no entry before it in its stream, yet is not the first")
+            return
+        seq = place.seq - 1 or None
+        if not expected.add(place.previous, _Expectation(stream, month, seq, index)):
+            self.findings.add(index, "another entry, too, follows the one before it in its stream")
+
+    async def _report_left(self, expected: _Expected) -> None:
+        left, number = expected.left()
+        for one in left:
+            if one.by is not None:
+                self.findings.add(one.by, "the entry before it in its stream is not in the log")
+                continue
+            newest = await self._by_label(one)
+            reason = "the row of its stream does not state its hash"
+            if newest is None:
+                reason = "the row of a stream names an entry that is not in the log"
+            self.findings.add(newest, reason)
+        self.findings.more += number - len(left)
+
+    async def _by_label(self, newest: _Expectation) -> int | None:
+        """The entry at the place a stream's row names, if there is one."""
+        try:
+            label = labels.label(self.log.month_key(newest.stream or b"", newest.month), newest.seq or 0)
+        except FormatError:
+            return None
+        rows = await self.connection.execute(_BY_LABEL, {"log": self.log.number, "label": label})
+        return next((index for (index,) in rows), None)
+
+
+def _as_expected(expectation: _Expectation, month: int, seq: int) -> bool:
+    if expectation.seq is None:
+        return month < expectation.month
+    return (month, seq) == (expectation.month, expectation.seq)
+
+
+def _place(payload: Payload) -> _Place | None:
+    values = payload.values()
+    seq, previous = values.get("seq"), values.get("previous")
+    if type(seq) is not int or seq < 1 or not isinstance(previous, str):
+        return None
+    return _Place(seq, from_base64(previous, "the entry before", HASH_SIZE))
+
+
+def _is_month_after(expiry_id: int, time: int) -> bool:
+    """Whether this is a month (yyyymm) in which the retention of an entry of this time can end."""
+    year, month = divmod(expiry_id, _MONTHS_FACTOR)
+    first = labels.month_of(time) // _MONTHS_FACTOR
+    return 1 <= month <= _MONTHS and first <= year <= first + _LONGEST_RETENTION
+
+
+_MONTHS_FACTOR: Final = 100
