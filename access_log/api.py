@@ -43,7 +43,7 @@ def log_router(log: Log) -> APIRouter:
 
     @router.get("/tile/{path:path}", summary="A tile of the Merkle tree, or a bundle of entries")
     async def tile(path: TilePath) -> Response:
-        """`<level>/<n>[.p/<w>]`: up to 256 hashes; `entries/<n>[.p/<w>]`: up to 256 entries after their lengths."""
+        """`<level>/<n>[.p/<w>]`: up to 256 hashes; `entries/<n>[.p/<w>]`: up to 256 entries."""
         asked = _asked(path, (await raised()).size)
         try:
             async with log.engine.connect() as connection:

@@ -40,9 +40,6 @@ class Findings:
                 del self._of_entries[max(self._of_entries)]
                 self.more += 1
 
-    def __bool__(self) -> bool:
-        return bool(self._of_entries or self._of_the_log)
-
     def listed(self) -> tuple[Finding, ...]:
         """What was kept: entries from the lowest index on, then what is about no single one."""
         entries = [Finding(index, self._of_entries[index]) for index in sorted(self._of_entries)]

@@ -230,8 +230,8 @@ def _check_raised(derived: Derivation, raised: Raised | None, findings: Findings
     if derived.entries_hold:
         findings.add(
             raised.size - 1,
-            "the entries up to this one do not give the root in the outside lock although the chain holds: it, "
-            "or a row of entries that ends with it, was altered",
+            "the entries up to this one do not give the root in the outside lock although the chain holds: "
+            "it, or a row of entries that ends with it, was altered",
         )
     return False
 
@@ -239,8 +239,7 @@ def _check_raised(derived: Derivation, raised: Raised | None, findings: Findings
 def _check_head(derived: Derivation, head: _Head | None, findings: Findings, *, vouched: bool) -> None:
     """Compares the head with what follows from the entries.
 
-    Args:
-        vouched: Whether the outside lock holds the root of all entries, so that only the head can be wrong.
+    `vouched` says that the outside lock holds the root of all entries, so that only the head can be wrong.
     """
     if head is None:
         return

@@ -120,8 +120,8 @@ class OutsideLock:
             return os.open(self.path, os.O_RDWR)
         except FileNotFoundError:
             raise OutsideLockError(
-                f"the outside lock {self.path} is missing. Restore it from where it was kept; without it an old "
-                "database could pass for the newest."
+                f"the outside lock {self.path} is missing. Restore it from where it was kept; "
+                "without it an old database could pass for the newest."
             ) from None
         except OSError as error:
             raise _unusable(self.path, error) from error

@@ -25,6 +25,7 @@ from access_log.payload import FIRST_PREVIOUS, Payload
 from access_log.rederive import CHUNK
 
 _STREAMS_AT_A_TIME: Final = 1000
+_YEAR: Final = 100  # a month is written yyyymm
 _MONTHS: Final = 12
 _LONGEST_RETENTION: Final = 100
 
@@ -36,7 +37,7 @@ _REQUESTS = text("SELECT index FROM access_log.request WHERE log = :log AND inde
 _STRAY = text(
     "SELECT index FROM access_log.payload WHERE log = :log AND (index < 0 OR index >= :end)"
     " UNION SELECT index FROM access_log.request WHERE log = :log AND (index < 0 OR index >= :end)"
-    f" ORDER BY index LIMIT {MOST}"
+    " ORDER BY index LIMIT :most"
 )
 _STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream")
 _BY_LABEL = text(
@@ -76,8 +77,8 @@ class _Expected:
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute(
-            "CREATE TABLE expected (leaf BLOB PRIMARY KEY, stream BLOB, month INTEGER, seq INTEGER, by INTEGER)"
-            " WITHOUT ROWID"
+            "CREATE TABLE expected (leaf BLOB PRIMARY KEY, stream BLOB, month INTEGER, seq INTEGER,"
+            " by INTEGER) WITHOUT ROWID"
         )
         self._database.execute("BEGIN")
 
@@ -100,7 +101,7 @@ class _Expected:
     def left(self) -> tuple[list[_Expectation], int]:
         """Some of the expectations no entry met, and the number of all."""
         number: int = self._database.execute("SELECT count(*) FROM expected").fetchone()[0]
-        rows = self._database.execute(f"SELECT stream, month, seq, by FROM expected LIMIT {MOST}")  # noqa: S608 -- our number
+        rows = self._database.execute("SELECT stream, month, seq, by FROM expected LIMIT ?", (MOST,))
         return [_Expectation(*row) for row in rows], number
 
     def close(self) -> None:
@@ -139,6 +140,10 @@ class Placement:
     unplaced: int = 0
     _unread: bool = field(default=False, init=False)
 
+    @property
+    def _unreadable(self) -> tuple[type[Exception], ...]:
+        return (FormatError, *self.altered)
+
     async def run(self, progress: Callable[[int], None]) -> None:
         """Walks back through all entries; tells how many it has behind it."""
         with closing(_Expected()) as expected:
@@ -148,7 +153,7 @@ class Placement:
                 await self._chunk(max(end - CHUNK, 0), end, expected)
                 progress(self.end - max(end - CHUNK, 0))
             await self._report_left(expected)
-        stray = await self.connection.execute(_STRAY, {"log": self.log.number, "end": self.end})
+        stray = await self.connection.execute(_STRAY, {"log": self.log.number, "end": self.end, "most": MOST})
         for (index,) in stray:
             self.findings.add(index, "a payload or a request is kept for it, and there is no such entry")
 
@@ -196,7 +201,7 @@ class Placement:
             payload = Payload.decode(await self.log.sealer.open(index, expiry_id, sealed))
             fits = payload.type is entry.type and payload.commitment(entry.label) == entry.commitment
             place = _place(payload)
-        except (FormatError, *self.altered):
+        except self._unreadable:
             self._miss(index, "its sealed payload was altered, or is another entry's", bad=must_be_there)
             return None
         if not fits or place is None:
@@ -286,9 +291,6 @@ def _place(payload: Payload) -> _Place | None:
 
 def _is_month_after(expiry_id: int, time: int) -> bool:
     """Whether this is a month (yyyymm) in which the retention of an entry of this time can end."""
-    year, month = divmod(expiry_id, _MONTHS_FACTOR)
-    first = labels.month_of(time) // _MONTHS_FACTOR
+    year, month = divmod(expiry_id, _YEAR)
+    first = labels.month_of(time) // _YEAR
     return 1 <= month <= _MONTHS and first <= year <= first + _LONGEST_RETENTION
-
-
-_MONTHS_FACTOR: Final = 100

@@ -38,6 +38,10 @@ class _StoredTile:
     hashes: tuple[bytes, ...]
     root: bytes
 
+    def has_its_root(self) -> bool:
+        """Whether the root kept beside the hashes is theirs; of another number of hashes there is none."""
+        return len(self.hashes) != WIDTH or full_root(self.hashes) == self.root
+
 
 @dataclass
 class Derivation:
@@ -106,14 +110,16 @@ class Derivation:
         stated = tile.hashes if tile is not None else ()
         whole = len(run) == len(entries) and all(len(entry) == SIZE for entry in run)
         examined = examine(encode_bundle(run), len(entries)) if whole else None
-        joined = examined is not None and examined[0].follows(self.chain, self.time)
-        leaves: Sequence[bytes] | None = None
-        if examined is not None and joined:
-            leaves = examined[1]
-        if leaves is None or (tile is not None and list(stated) != leaves):
+        if examined is not None and not examined[0].follows(self.chain, self.time):
+            examined = None
+        if examined is None or (tile is not None and list(stated) != examined[1]):
             self._accuse(start, run, entries, stated, following)
-        if examined is not None and leaves is not None:
-            self.chain, self.time = examined[0].chain, examined[0].last_time
+            if examined is not None and following is not None and previous_of(following) != examined[0].chain:
+                examined = None  # The entry after it vouches for the tile: the bundle's last one was altered.
+        leaves: Sequence[bytes] | None
+        if examined is not None:
+            audited, leaves = examined
+            self.chain, self.time = audited.chain, audited.last_time
         else:
             self.entries_hold = False
             leaves = self._go_on(run, entries, stated, following)
@@ -180,7 +186,7 @@ class Derivation:
             self.findings.add(start, f"{tile_path(0, start // WIDTH)}, which states its hash, is missing")
         else:
             self.tiles += 1
-            if tile.root != root:
+            if not tile.has_its_root():
                 self.findings.add(
                     start, f"the root kept beside {tile_path(0, start // WIDTH)} is not that of its hashes"
                 )
@@ -210,7 +216,7 @@ class Derivation:
                 first + at * covered,
                 f"{path} states another hash than the {covered} entries from here on have: it was altered",
             )
-        elif found.root != full_root(row):
+        elif not found.has_its_root():
             self.findings.add(first, f"the root kept beside {path} is not that of its hashes")
         self.tiles += found is not None
         await self._fill(level + 1, size, full_root(row))

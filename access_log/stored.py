@@ -11,7 +11,8 @@ from access_log.merkle import Frontier, full_root, inclusion_proof, leaf_hash
 from access_log.tiles import WIDTH, node_reader, tiles_needed
 
 _ENTRIES = text(
-    "SELECT index, entry FROM access_log.entry WHERE log = :log AND index >= :first AND index < :end ORDER BY index"
+    "SELECT index, entry FROM access_log.entry"
+    " WHERE log = :log AND index >= :first AND index < :end ORDER BY index"
 )
 _TILE_ROOTS = text(
     "SELECT index, root FROM access_log.tile"
@@ -139,7 +140,7 @@ async def proof(connection: AsyncConnection, log: int, index: int, size: int) ->
 
 
 async def check_head(
-    connection: AsyncConnection, log: int, origin: str, size: int, chain: bytes, frontier: Frontier
+    connection: AsyncConnection, log: int, *, size: int, chain: bytes, frontier: Frontier
 ) -> None:
     """Compares the head with the entries behind it: root, and the chain over the newest entry.
 
@@ -149,10 +150,8 @@ async def check_head(
         LogStateError: they disagree.
     """
     if await root_at(connection, log, size) != frontier.root():
-        raise LogStateError(f"the head of {origin} does not match its entries: run `creditvault log fsck`")
+        raise LogStateError("the head does not match its entries: run `creditvault log fsck`")
     if size:
         newest = await entries(connection, log, size - 1, size + 1)
         if len(newest) != 1 or next_chain(newest[0][1][10:42], leaf_hash(newest[0][1])) != chain:
-            raise LogStateError(
-                f"the newest entry of {origin} does not match its head: run `creditvault log fsck`"
-            )
+            raise LogStateError("the newest entry does not match its head: run `creditvault log fsck`")

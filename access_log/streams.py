@@ -1,4 +1,4 @@
-"""Finding the entries of one stream again: by their labels, since no entry names whom it is about (FORMAT 7)."""
+"""Finding the entries of a stream again: by their labels, as no entry names whom it is about (FORMAT 3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -68,9 +68,7 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {
-                    _JSON: {"schema": QueryIn.model_json_schema(ref_template="#/components/schemas/{model}")}
-                },
+                "content": {_JSON: {"schema": QueryIn.model_json_schema()}},
             },
             "parameters": [
                 {
@@ -78,7 +76,7 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
                     "in": "header",
                     "required": False,
                     "schema": {"type": "string", "maxLength": _LONGEST_KEY},
-                    "description": "A repeat within ten minutes opens the same records again and is not charged.",
+                    "description": "A repeat within ten minutes opens the same again and is not charged.",
                 }
             ],
             "security": [{"dpop": []}],
@@ -144,7 +142,7 @@ def records_router(intake: Intake, protection: Protection) -> APIRouter:
         },
     )
     async def records(request: Request) -> Response:
-        """Good lines are kept, bad ones named; the same reference with the same content is no second record."""
+        """Good lines are kept and bad ones named; the same line again is no second record."""
         presented = verify(protection, request)
         details = presented.details
         if not isinstance(details, RecordSubmission):
@@ -156,12 +154,9 @@ def records_router(intake: Intake, protection: Protection) -> APIRouter:
         rows = read_ndjson(BytesIO(raw)) if media_type == _NDJSON else [read_one(raw)]
         guard = FurnishingGuard(presented)
         furnisher = Furnisher(presented.body_id, str(presented.body_id), "furnisher")
-        results: list[RowResult] = []
+        taken = intake.take_in(rows, furnisher, categories=frozenset(details.categories), guard=guard)
         try:
-            async for result in intake.take_in(
-                rows, furnisher, categories=frozenset(details.categories), guard=guard
-            ):
-                results.append(result)
+            results = [result async for result in taken]
         except FurnisherRefusedError:
             return problem_response(FORBIDDEN, "This body may not furnish records now. Ask the registrar.")
         return Response(

@@ -106,54 +106,69 @@ _OF_STATUS = {
     405: (NOT_ALLOWED, "The Allow header names the methods."),
     413: (TOO_LARGE, "Send fewer bytes; batches of records go to /v1/records as NDJSON."),
     415: (MEDIA_TYPE, "Send application/json; batches of records as application/x-ndjson."),
+    500: (INTERNAL, "The operator's log names the place by the request id."),
 }
 
 
 def add_problem_handlers(app: FastAPI, protection: Protection) -> None:
     """Installs the translation for everything a route may raise."""
 
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
-        # Only where and which rule: pydantic's `input` and messages may quote what was sent.
-        return invalid([(fault["loc"], fault["type"]) for fault in error.errors()])
-
-    @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> Response:
-        problem, detail = _OF_STATUS.get(error.status_code, (INVALID, "The request could not be served."))
-        if error.status_code not in _OF_STATUS and error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            problem, detail = INTERNAL, "The operator's log names the place by the request id."
-        return problem_response(problem, detail, headers=error.headers)
-
-    @app.exception_handler(AccessError)
-    async def _no_access(_request: Request, error: AccessError) -> Response:
+    def no_access(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, AccessError)  # noqa: S101 -- registered for it alone
         return problem_response(UNAUTHENTICATED, str(error), headers=protection.challenge(error))
 
-    @app.exception_handler(InvalidIdentifierError)
-    async def _identifier(_request: Request, error: InvalidIdentifierError) -> Response:
-        return problem_response(INVALID, str(error), errors=[{"at": "subject.number", "rule": error.rule}])
+    app.add_exception_handler(AccessError, no_access)
+    for kind, handler in (
+        (RequestValidationError, _invalid_request),
+        (HTTPException, _http_error),
+        (InvalidIdentifierError, _invalid_identifier),
+        (AccessLogError, _log_stopped),
+        (CryptoError, _keys_unavailable),
+        (SQLAlchemyError, _database_unavailable),
+        (Exception, _unforeseen),
+    ):
+        app.add_exception_handler(kind, handler)
 
-    @app.exception_handler(AccessLogError)
-    async def _log(_request: Request, error: AccessLogError) -> Response:
-        if isinstance(error, LogUnavailableError):
-            _events.error("log_unavailable", exc_info=error)
-        else:
-            _events.critical("log_stopped", exc_info=error)
-        return unavailable()
 
-    @app.exception_handler(CryptoError)
-    async def _keys(_request: Request, error: CryptoError) -> Response:
-        _events.error("keys_unavailable", exc_info=error)
-        return unavailable()
+def _invalid_request(_request: Request, error: Exception) -> Response:
+    # Only where and which rule: pydantic's `input` and messages may quote what was sent.
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    return invalid([(fault["loc"], fault["type"]) for fault in faults])
 
-    @app.exception_handler(SQLAlchemyError)
-    async def _database(_request: Request, error: SQLAlchemyError) -> Response:
-        _events.error("database_unavailable", exc_info=error)
-        return unavailable()
 
-    @app.exception_handler(Exception)
-    async def _unforeseen(_request: Request, error: Exception) -> Response:
-        _events.critical("unforeseen_error", exc_info=error)
-        return problem_response(INTERNAL, "The operator's log names the place by the request id.")
+def _http_error(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    headers = error.headers if isinstance(error, HTTPException) else None
+    problem, detail = _OF_STATUS.get(status, (INVALID, "The request could not be served."))
+    return problem_response(problem, detail, headers=headers)
+
+
+def _invalid_identifier(_request: Request, error: Exception) -> Response:
+    rule = error.rule if isinstance(error, InvalidIdentifierError) else "unknown"
+    return problem_response(INVALID, str(error), errors=[{"at": "subject.number", "rule": rule}])
+
+
+def _log_stopped(_request: Request, error: Exception) -> Response:
+    if isinstance(error, LogUnavailableError):
+        _events.error("log_unavailable", exc_info=error)
+    else:
+        _events.critical("log_stopped", exc_info=error)
+    return unavailable()
+
+
+def _keys_unavailable(_request: Request, error: Exception) -> Response:
+    _events.error("keys_unavailable", exc_info=error)
+    return unavailable()
+
+
+def _database_unavailable(_request: Request, error: Exception) -> Response:
+    _events.error("database_unavailable", exc_info=error)
+    return unavailable()
+
+
+def _unforeseen(_request: Request, error: Exception) -> Response:
+    _events.critical("unforeseen_error", exc_info=error)
+    return problem_response(INTERNAL, "The operator's log names the place by the request id.")
 
 
 def invalid(faults: Iterable[tuple[Iterable[object], str]]) -> JSONResponse:

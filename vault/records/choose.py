@@ -1,4 +1,4 @@
-"""Which record versions and fields a permit opens today: pure, and fixed in the entry before anything is opened."""
+"""Which record versions and fields a permit opens today: pure, and fixed before anything is opened."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

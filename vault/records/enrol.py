@@ -11,25 +11,24 @@ turned away. So a retry after a lost answer, or after a crash, changes nothing t
 """
 
 import hmac
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.entry import EntryType
 from access_log.errors import LogUnavailableError
-from access_log.log import STREAM_ID_SIZE, Event, Log, StreamKind, Writing
+from access_log.log import Event, Log, Writing
 from access_log.payload import Payload
 from consent.permit import Person
 from vault.catalogue import Catalogue
 from vault.crypto.blind import Identifier
 from vault.crypto.envelopes import SubjectKey
 from vault.crypto.provider import Mac
-from vault.records import store
+from vault.records import store, subjects
 from vault.records.choose import DOCUMENT
 from vault.records.keys import VaultKeys
 from vault.records.sealing import NewRecord, RecordFrame, seal_record
@@ -243,24 +242,15 @@ class Enrolment:
             [(one.person.subject_id, one.wrapped_key) for one in known.values()]
         )
         persons = {place: (one.person, key) for (place, one), key in zip(known.items(), keys, strict=True)}
-        new = [place for place in macs if place not in known]
-        for place, (key, wrapped) in zip(
-            new, await self._keys.new_subject_keys([uuid4() for _ in new]), strict=True
-        ):
-            person = Person(key.subject, os.urandom(STREAM_ID_SIZE))
-            sealed.subjects.append(NewSubject(person, wrapped, place[0], macs[place]))
-            persons[place] = (person, key)
+        new = {place: mac for place, mac in macs.items() if place not in known}
+        for place, (subject, key) in (await subjects.introduce(self._keys, new)).items():
+            sealed.subjects.append(subject)
+            persons[place] = (subject.person, key)
         return persons
 
     async def _write(self, writing: Writing, sealed: _Sealed) -> dict[int, int]:
         """Step 2: the rows of the chunk, and one entry each; returns the position of each row's event."""
-        if sealed.subjects:
-            await self._log.open_streams(
-                writing.connection,
-                StreamKind.PERSON,
-                [one.person.stream_id for one in sealed.subjects],
-            )
-            await store.add_subjects(writing.connection, sealed.subjects)
+        await subjects.add(self._log, writing.connection, sealed.subjects)
         if sealed.records:
             await store.add_records(writing.connection, sealed.records)
         return {at: writing.add(event) for at, event in sealed.events.items()}
@@ -282,7 +272,7 @@ def _fresh(rows: Sequence[_Row], standing: _Standing, sealed: _Sealed) -> dict[i
             sealed.results[at] = Rejected(
                 line,
                 "furnisher_reference",
-                "6.1",
+                "7.1",
                 "Give another reference: this one names a record with other content.",
             )
     return fresh

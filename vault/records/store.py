@@ -93,9 +93,9 @@ _ADD_SUBJECTS = text(
     " CAST(:versions AS smallint[]))"
 )
 _ADD_RECORDS = text(
-    "INSERT INTO vault.record (subject_id, record_id, version, category, furnisher, reference, content, basis,"
-    " display_from, display_until, how_counted, state, expiry_id, wrapped_key, key_check, fields, sealed)"
-    " SELECT t.subject_id, t.record_id, t.version, t.category, t.furnisher, t.reference, t.content, t.basis,"
+    "INSERT INTO vault.record (subject_id, record_id, version, category, furnisher, reference, content,"
+    " basis, display_from, display_until, how_counted, state, expiry_id, wrapped_key, key_check,"
+    " fields, sealed) SELECT t.subject_id, t.record_id, t.version, t.category, t.furnisher, t.reference, t.content, t.basis,"
     " t.display_from, t.display_until, t.how_counted, :state, t.expiry_id, t.wrapped_key, t.key_check,"
     " (CAST(:fields AS text[]))[t.first : t.first + t.width - 1],"
     " (CAST(:sealed AS bytea[]))[t.first : t.first + t.width - 1]"
@@ -103,7 +103,8 @@ _ADD_RECORDS = text(
     " CAST(:categories AS text[]), CAST(:furnishers AS uuid[]), CAST(:references AS bytea[]),"
     " CAST(:contents AS bytea[]), CAST(:bases AS text[]), CAST(:display_from AS date[]),"
     " CAST(:display_until AS date[]), CAST(:how_counted AS text[]), CAST(:expiries AS integer[]),"
-    " CAST(:keys AS bytea[]), CAST(:checks AS bytea[]), CAST(:firsts AS integer[]), CAST(:widths AS integer[]))"
+    " CAST(:keys AS bytea[]), CAST(:checks AS bytea[]), CAST(:firsts AS integer[]),"
+    " CAST(:widths AS integer[]))"
     " AS t (subject_id, record_id, version, category, furnisher, reference, content, basis, display_from,"
     " display_until, how_counted, expiry_id, wrapped_key, key_check, first, width)"
 )

@@ -9,8 +9,10 @@ from access_log.api import log_router
 from consent.oauth.api import oauth_router
 from vault.api import query_router, records_router
 from vault.problems import add_problem_handlers, unavailable
+from vault.records.hashing import IdentifierHasher
 from vault.server.assembly import Vault
 from vault.server.middleware import RequestBoundary
+from vault.server.portal.router import open_portal
 
 _DESCRIPTION = """
 A privacy-first personal credit vault. Every query presents a token bound to one person, one purpose, a set of
@@ -37,7 +39,20 @@ def build_app(vault: Vault) -> FastAPI:
     add_problem_handlers(app, vault.protection)
     app.include_router(query_router(vault.disclosure, vault.protection, vault.schemes))
     app.include_router(records_router(vault.intake, vault.protection))
-    app.include_router(oauth_router(vault.authorization_server))
+    portal = open_portal(vault)
+    app.include_router(
+        oauth_router(
+            vault.profile,
+            vault.engine,
+            vault.log,
+            catalogue=vault.catalogue,
+            hasher=IdentifierHasher(vault.keys, vault.schemes),
+            citizens=portal.citizens,
+            page=portal.page,
+            keeper=vault.keeper,
+        )
+    )
+    app.include_router(portal.router)
     app.include_router(log_router(vault.log))
     _add_operation(app, vault)
     app.add_middleware(

@@ -80,7 +80,7 @@ def passphrase(settings: Settings) -> str:
         ) from None
     if not found:
         raise PassphraseMissingError(
-            "no passphrase for the keyring: set CREDITVAULT_PASSPHRASE_FILE to a file of mode 0600 that holds it"
+            "no passphrase for the keyring: set CREDITVAULT_PASSPHRASE_FILE to a file of mode 0600 with it"
         )
     return found
 

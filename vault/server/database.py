@@ -30,6 +30,9 @@ class DatabaseDownError(VaultError):
     """The database cannot be reached."""
 
 
+_AHEAD = "the database is ahead of this release: install the release it was migrated by, or a newer one"
+
+
 @dataclass(frozen=True)
 class DatabaseUrls:
     """One database, seen by the application role and by its owner."""
@@ -92,9 +95,7 @@ def migrate(owner_url: str) -> tuple[str | None, str]:
         before = _revision(engine)
         scripts = _scripts()
         if before is not None and before not in {script.revision for script in scripts.walk_revisions()}:
-            raise SchemaError(
-                "the database is ahead of this release: install the release it was migrated by, or a newer one"
-            )
+            raise SchemaError(_AHEAD)
         with engine.connect() as connection:
             config = _config()
             config.attributes["connection"] = connection
@@ -123,9 +124,7 @@ def check_schema(url: str) -> None:
         return
     if found is None or found in {script.revision for script in scripts.walk_revisions()}:
         raise SchemaError("the database is behind this release: run `creditvault migrate`")
-    raise SchemaError(
-        "the database is ahead of this release: install the release it was migrated by, or a newer one"
-    )
+    raise SchemaError(_AHEAD)
 
 
 def _revision(engine: Engine) -> str | None:

@@ -46,8 +46,8 @@ class Settings(BaseSettings):
     )
     outside_lock: Path | None = Field(
         None,
-        description="File that remembers the newest released log size. Keep it apart from the database and its "
-        "backups. Unset: `home`/outside.lock.",
+        description="File that remembers the newest released log size. Keep it apart from the database "
+        "and its backups. Unset: `home`/outside.lock.",
     )
     keyring: Path | None = Field(None, description="File of the root keys. Unset: `home`/keyring.")
     passphrase_file: Path | None = Field(

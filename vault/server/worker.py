@@ -14,7 +14,7 @@ _HEARTBEAT = "*/10 * * * *"
 
 
 async def heartbeat(log: Log) -> int:
-    """Appends a heartbeat: the log shows that it was alive, and for how long it was not. Returns its index."""
+    """Appends a heartbeat, so that the log shows how long it was silent; returns its index."""
     async with log.writing() as writing:
         position = writing.add(Event(SYSTEM_STREAM, Payload.create(EntryType.HEARTBEAT, {})))
     return writing.indexes[position]

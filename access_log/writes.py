@@ -1,0 +1,148 @@
+"""The writer's statements, each used in one place of `log`: what touches the tables when the log grows."""
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log.entry import first_chain
+from access_log.errors import LogStateError
+from access_log.merkle import Frontier
+from access_log.sequence import Event, Head, Place, Sequenced
+
+PARTITION = 8_388_608
+"""Entries in one partition of the entry table, as the migration made them."""
+
+_ZERO_LEAF = bytes(32)
+
+
+class StreamKind(IntEnum):
+    """Whom a stream belongs to (FORMAT 3)."""
+
+    SYSTEM = 0
+    PERSON = 1
+    NOT_FOUND = 2
+    COVERT = 3
+
+
+_LOCK_HEAD = text(
+    # The clock is read outside the locking query, so that it is read after the wait.
+    "WITH locked AS MATERIALIZED (SELECT size, chain, time, frontier FROM access_log.head"
+    " WHERE log = :log FOR UPDATE)"
+    " SELECT size, chain, time, frontier,"
+    " (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now FROM locked"
+)
+_STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream WHERE stream_id = ANY(:ids)")
+_APPEND = text(
+    "WITH entries AS (INSERT INTO access_log.entry (log, index, entry)"
+    " SELECT :log, index, entry FROM unnest(CAST(:indexes AS bigint[]), CAST(:entries AS bytea[]))"
+    " AS t (index, entry)),"
+    " payloads AS (INSERT INTO access_log.payload (log, index, expiry_id, sealed)"
+    " SELECT :log, index, expiry_id, sealed FROM unnest(CAST(:indexes AS bigint[]),"
+    " CAST(:expiries AS integer[]), CAST(:sealed AS bytea[])) AS t (index, expiry_id, sealed)),"
+    " streams AS (UPDATE access_log.stream SET month = t.month, seq = t.seq, last_leaf = t.last_leaf"
+    " FROM unnest(CAST(:stream_ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
+    " CAST(:last_leaves AS bytea[])) AS t (stream_id, month, seq, last_leaf)"
+    " WHERE access_log.stream.stream_id = t.stream_id),"
+    " requests AS (INSERT INTO access_log.request"
+    " (log, index, request_id, client, idempotency_key, body, time)"
+    " SELECT :log, index, request_id, client, idempotency_key, body, clock_timestamp()"
+    " FROM unnest(CAST(:marked AS bigint[]), CAST(:request_ids AS uuid[]), CAST(:clients AS uuid[]),"
+    " CAST(:keys AS bytea[]), CAST(:bodies AS bytea[]))"
+    " AS t (index, request_id, client, idempotency_key, body))"
+    " UPDATE access_log.head SET size = :size, chain = :chain, time = :time, frontier = :frontier"
+    " WHERE log = :log"
+)
+_OPEN_STREAMS = text(
+    "INSERT INTO access_log.stream (stream_id, kind, master, month, seq, last_leaf)"
+    " SELECT stream_id, :kind, :master, 0, 0, :zero FROM unnest(CAST(:ids AS bytea[])) AS t (stream_id)"
+    " ON CONFLICT (stream_id) DO NOTHING"
+)
+_FIRST_HEAD = text(
+    "INSERT INTO access_log.head (log, origin, size, chain, time, frontier)"
+    " VALUES (:log, :origin, 0, :chain, 0, '') ON CONFLICT DO NOTHING"
+)
+_MAKE_PARTITIONS = text(
+    "SELECT access_log.make_partitions(size + :ahead) FROM access_log.head WHERE log = :log"
+)
+_ORIGIN = text("SELECT origin FROM access_log.head WHERE log = :log")
+
+
+async def create_head(connection: AsyncConnection, log: int, origin: str) -> None:
+    """Makes the head row of a new log; harmless when it is there."""
+    await connection.execute(_FIRST_HEAD, {"log": log, "origin": origin, "chain": first_chain(origin)})
+
+
+async def origin_of(connection: AsyncConnection, log: int) -> str | None:
+    """The origin of the stored log; None where there is no log."""
+    origin: str | None = (await connection.execute(_ORIGIN, {"log": log})).scalar_one_or_none()
+    return origin
+
+
+async def lock_head(connection: AsyncConnection, log: int) -> Head:
+    """Takes the head lock, the first statement of every writer, and reads head and clock after the wait.
+
+    Raises:
+        LogStateError: there is no log.
+    """
+    row = (await connection.execute(_LOCK_HEAD, {"log": log})).one_or_none()
+    if row is None:
+        raise LogStateError("the database holds no log: run `creditvault migrate`")
+    return Head(row.size, row.chain, row.time, Frontier.decode(row.size, row.frontier), row.now)
+
+
+async def places_of(connection: AsyncConnection, streams: set[bytes]) -> dict[bytes, Place]:
+    """Where these streams stand.
+
+    Raises:
+        LogStateError: one was never opened.
+    """
+    rows = await connection.execute(_STREAMS, {"ids": list(streams)})
+    places = {row[0]: Place(row[1], row[2], row[3]) for row in rows}
+    if len(places) != len(streams):
+        raise LogStateError("an event names a stream that was never opened")
+    return places
+
+
+async def open_streams(
+    connection: AsyncConnection, kind: StreamKind, stream_ids: Iterable[bytes], master_version: int
+) -> None:
+    """Makes the rows of new streams; harmless when they are there."""
+    await connection.execute(
+        _OPEN_STREAMS,
+        {"ids": list(stream_ids), "kind": int(kind), "master": master_version, "zero": _ZERO_LEAF},
+    )
+
+
+async def append(connection: AsyncConnection, log: int, new: Sequenced, events: Sequence[Event]) -> None:
+    """Writes entries, sealed payloads, stream places, request marks and the head, in one statement."""
+    marks = [(new.first + at, event.request) for at, event in enumerate(events) if event.request is not None]
+    await connection.execute(
+        _APPEND,
+        {
+            "log": log,
+            "indexes": list(range(new.first, new.first + len(new.entries))),
+            "entries": new.entries,
+            "expiries": [expiry for expiry, _ in new.sealed],
+            "sealed": [ciphertext for _, ciphertext in new.sealed],
+            "stream_ids": list(new.places),
+            "months": [place.month for place in new.places.values()],
+            "seqs": [place.seq for place in new.places.values()],
+            "last_leaves": [place.last_leaf for place in new.places.values()],
+            "marked": [index for index, _ in marks],
+            "request_ids": [mark.request_id for _, mark in marks],
+            "clients": [mark.client for _, mark in marks],
+            "keys": [mark.idempotency_key for _, mark in marks],
+            "bodies": [mark.body for _, mark in marks],
+            "size": new.frontier.size,
+            "chain": new.chain,
+            "time": new.time,
+            "frontier": new.frontier.encode(),
+        },
+    )
+
+
+async def make_partitions_ahead(connection: AsyncConnection, log: int) -> None:
+    """Makes the partitions of the entry table up to one past the head; harmless when they are there."""
+    await connection.execute(_MAKE_PARTITIONS, {"log": log, "ahead": PARTITION})

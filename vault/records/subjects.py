@@ -1,0 +1,70 @@
+"""Persons the vault meets for the first time: brought by a furnisher, or by their own consent.
+
+A person is new under the log's head lock, with a stream and an identifier, or not at all; and whoever has
+somebody made learns nothing of whether they were known.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log.log import STREAM_ID_SIZE, Log, StreamKind, Writing
+from consent.permit import Person
+from vault.crypto.envelopes import SubjectKey
+from vault.crypto.provider import Mac
+from vault.records import store
+from vault.records.keys import VaultKeys
+from vault.records.store import NewSubject
+
+Place = tuple[str, bytes]
+"""Where a person is found: identifier scheme and blind index."""
+
+
+async def introduce(keys: VaultKeys, macs: Mapping[Place, Mac]) -> dict[Place, tuple[NewSubject, SubjectKey]]:
+    """Draws id, stream and key of new persons; nothing is written.
+
+    Raises:
+        ProviderError: the key provider does not answer.
+    """
+    drawn = await keys.new_subject_keys([uuid4() for _ in macs])
+    return {
+        place: (NewSubject(Person(key.subject, os.urandom(STREAM_ID_SIZE)), wrapped, place[0], mac), key)
+        for (place, mac), (key, wrapped) in zip(macs.items(), drawn, strict=True)
+    }
+
+
+async def add(log: Log, connection: AsyncConnection, subjects: Sequence[NewSubject]) -> None:
+    """Writes new persons with their streams, in a transaction that holds the head lock."""
+    if not subjects:
+        return
+    await log.open_streams(connection, StreamKind.PERSON, [one.person.stream_id for one in subjects])
+    await store.add_subjects(connection, subjects)
+
+
+async def find(connection: AsyncConnection, scheme: str, mac: Mac) -> Person | None:
+    """The person with this identifier; None if the vault knows nobody with it."""
+    place = (scheme, mac.value)
+    known = (await store.known(connection, [place])).get(place)
+    return None if known is None else known.person
+
+
+async def read(connection: AsyncConnection, subject_id: UUID) -> Person | None:
+    """The person of this id; None if there is none, or none any more."""
+    row = await store.subject(connection, subject_id)
+    return None if row is None else row.person
+
+
+async def find_or_add(log: Log, keys: VaultKeys, writing: Writing, scheme: str, mac: Mac) -> Person:
+    """The person with this identifier, made if the vault knows nobody with it.
+
+    Raises:
+        ProviderError: the key provider does not answer; nothing was written.
+    """
+    known = await find(writing.connection, scheme, mac)
+    if known is not None:
+        return known
+    ((new, _),) = (await introduce(keys, {(scheme, mac.value): mac})).values()
+    await add(log, writing.connection, [new])
+    return new.person
