@@ -1,19 +1,52 @@
 """Who asked about me: a person's own stream of the log, refusals and staff included."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.entry import EntryType
 from access_log.log import Log
+from access_log.merkle import leaf_hash
 from access_log.payload import Party
 from access_log.streams import StreamEntry, entries_of
-from consent import bodies
+from consent import bases, bodies, consents, statutes
 from vault.records import store
 
 _PARTY = Party.PERSON
+QUERIES = frozenset({EntryType.QUERY_PERMITTED, EntryType.QUERY_REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class AccessingBody:
+    """The body that acted, as registered now; a person may turn to its contact."""
+
+    name: str
+    contact: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessBasis:
+    """On what a query rested.
+
+    Attributes:
+        kind: `none` where the grant that was named gives nothing about this person.
+        title: of the legal basis; None for a consent.
+        article: of the legal basis.
+        since: when the consent was granted.
+    """
+
+    kind: Literal["authorization", "consent", "none"]
+    title: str | None = None
+    article: str | None = None
+    since: datetime | None = None
+
+
+_NO_BASIS = AccessBasis("none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +56,45 @@ class Access:
     Attributes:
         index: of the entry in the log.
         kind: static name of what happened.
+        body: that acted, if one did.
+        basis: of a query.
+        released: False for a permitted query whose answer never left the vault.
+        concerns: for the notice of that, the index of the query.
         details: the attributes the person may see; empty once their retention has ended.
-        body: name of the body that acted, if one did.
         opening: proves that the entry committed to the details (FORMAT 6).
+        raw: the entry, 106 bytes.
     """
 
     index: int
     time: datetime
+    type: EntryType
     kind: str
-    body: str | None
-    details: dict[str, object]
-    opening: dict[str, object] | None
+    body: AccessingBody | None
+    basis: AccessBasis | None
+    released: bool
+    concerns: int | None
+    details: Mapping[str, Any]
+    opening: Mapping[str, Any] | None = field(repr=False)
+    raw: bytes = field(repr=False)
+
+    @property
+    def is_query(self) -> bool:
+        """Whether somebody asked about the person."""
+        return self.type in QUERIES
+
+    @property
+    def shown(self) -> int:
+        """How many records a permitted query opened."""
+        return sum(isinstance(what, list) for what in self._record_versions())
+
+    @property
+    def held_back(self) -> list[str]:
+        """For each record a permitted query did not open although it exists, the rule (RULES 8)."""
+        return [what for what in self._record_versions() if isinstance(what, str)]
+
+    def _record_versions(self) -> list[Any]:
+        """Of each record version what was to be opened of it: a list of fields, or the rule against it."""
+        return [what for _, _, what in self.details.get("record_versions") or ()]
 
 
 KINDS = {
@@ -57,26 +118,90 @@ async def accesses(connection: AsyncConnection, log: Log, subject_id: UUID) -> l
         return []
     entries = await entries_of(connection, log, row.person.stream_id, row.created_at)
     opened = [(one, _details(one)) for one in entries]
-    ids = {UUID(str(details["body"])) for _, details in opened if details.get("body")}
-    names = await bodies.names(connection, ids) if ids else {}
+    acting = await _bodies(connection, _ids("body", (details for _, details in opened)))
+    rested = await _bases(
+        connection, subject_id, _ids("basis", (details for one, details in opened if _is_query(one)))
+    )
+    places = {leaf_hash(one.entry.encode()).hex(): one.index for one in entries}
+    concerned = {one.index: places.get(str(details.get("query"))) for one, details in opened}
+    unreleased = {index for index in concerned.values() if index is not None}
     return [
         Access(
             index=one.index,
             time=datetime.fromtimestamp(one.entry.time / 1000, UTC),
+            type=one.entry.type,
             kind=KINDS.get(one.entry.type, one.entry.type.name.lower()),
-            body=names.get(UUID(str(details["body"]))) if details.get("body") else None,
+            body=acting.get(_id(details.get("body"))),
+            basis=rested.get(_id(details.get("basis")), _NO_BASIS) if _is_query(one) and details else None,
+            released=one.entry.type is EntryType.QUERY_PERMITTED and one.index not in unreleased,
+            concerns=concerned[one.index],
             details=details,
-            opening=dict(one.payload.opening(_PARTY)) if one.payload is not None else None,
+            opening=one.payload.opening(_PARTY) if one.payload is not None else None,
+            raw=one.entry.encode(),
         )
         for one, details in opened
     ]
 
 
-def _details(one: StreamEntry) -> dict[str, object]:
+async def receipt(connection: AsyncConnection, log: Log, access: Access) -> str:
+    """The receipt of an entry against the newest released checkpoint (FORMAT 11).
+
+    Raises:
+        LogUnavailableError: the outside lock cannot be read now.
+        LogStateError: entries or tiles are missing.
+    """
+    return await log.receipt(connection, access.index, access.raw)
+
+
+async def _bodies(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID | None, AccessingBody]:
+    found: dict[UUID | None, AccessingBody] = {}
+    for body_id in ids:
+        body = await bodies.read_body(connection, body_id)
+        if body is not None:
+            found[body_id] = AccessingBody(body.name, body.contact.contact, body.contact.address)
+    return found
+
+
+async def _bases(
+    connection: AsyncConnection, subject_id: UUID, ids: Collection[UUID]
+) -> dict[UUID | None, AccessBasis]:
+    """What these grants are. A consent of somebody else is none that this person is told of."""
+    if not ids:
+        return {}
+    own = {one.consent_id: one for one in await consents.of_person(connection, subject_id)}
+    found: dict[UUID | None, AccessBasis] = {
+        each: AccessBasis("consent", since=own[each].granted_at) for each in ids if each in own
+    }
+    for each in ids - own.keys():
+        authorization = await statutes.read_authorization(connection, each)
+        if authorization is None:
+            continue
+        law = await bases.read_basis(connection, authorization.terms.basis)
+        if law is not None:
+            found[each] = AccessBasis("authorization", law.title, law.article)
+    return found
+
+
+def _ids(name: str, details: Iterable[Mapping[str, Any]]) -> set[UUID]:
+    return {found for each in details if (found := _id(each.get(name))) is not None}
+
+
+def _id(value: object) -> UUID | None:
+    """An id of a payload; a basis that is a code of the catalogue is none."""
+    try:
+        return UUID(str(value)) if value is not None else None
+    except ValueError:
+        return None
+
+
+def _is_query(one: StreamEntry) -> bool:
+    return one.entry.type in QUERIES
+
+
+def _details(one: StreamEntry) -> dict[str, Any]:
     """The attributes the person may open, by name: those of the opening and no other."""
     if one.payload is None:
         return {}
-    opening = one.payload.opening(_PARTY)
-    attributes = opening["attributes"]
-    shown = {each["name"] for each in attributes if "name" in each}  # type: ignore[union-attr, index, call-overload, operator]
+    attributes: Any = one.payload.opening(_PARTY)["attributes"]
+    shown = {each["name"] for each in attributes if "name" in each}
     return {name: value for name, value in one.payload.values().items() if name in shown}

@@ -1,6 +1,8 @@
 """My own records: a person's view of everything held about them, logged like every other opening."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from access_log.entry import EntryType
@@ -14,6 +16,9 @@ from vault.records.keys import VaultKeys
 from vault.records.opening import furnishers_of, months_of, open_record
 from vault.records.query import DisclosedRecord
 
+_BEHIND = "_"
+"""What begins so supports a record and is no field of the catalogue."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnRecord:
@@ -22,6 +27,9 @@ class OwnRecord:
     Attributes:
         state: shown, held, repaired, annulled or sealed.
         basis: what allowed its collection.
+        record: with the catalogue's fields.
+        supporting: what came with them and is shown to nobody else: the furnisher's reference, the proof of
+            notice, the warned consent.
     """
 
     record_id: UUID
@@ -29,6 +37,7 @@ class OwnRecord:
     state: str
     basis: str
     record: DisclosedRecord
+    supporting: Mapping[str, Any]
 
 
 async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list[OwnRecord], str | None]:
@@ -61,12 +70,9 @@ async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list
     await keys.expiry_keys(months_of(opened))
     subject_key = (await keys.subject_keys([(subject_id, row.wrapped_key)]))[0]
     return [
-        OwnRecord(
-            record_id=one.record.record_id,
-            version=one.record.version,
-            state=one.record.state,
-            basis=one.record.basis,
-            record=open_record(
+        _own(
+            one,
+            open_record(
                 one,
                 subject_key,
                 keys.expiry_key(one.record.expiry_id),
@@ -75,6 +81,22 @@ async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list
         )
         for one in opened
     ], writing.receipts[position]
+
+
+def _own(chosen: ChosenVersion, record: DisclosedRecord) -> OwnRecord:
+    fields = {name: value for name, value in record.fields.items() if not name.startswith(_BEHIND)}
+    supporting = {
+        name.removeprefix(_BEHIND): value for name, value in record.fields.items() if name.startswith(_BEHIND)
+    }
+    stored = chosen.record
+    return OwnRecord(
+        stored.record_id,
+        stored.version,
+        stored.state,
+        stored.basis,
+        replace(record, fields=fields),
+        supporting,
+    )
 
 
 def _no_annotations() -> tuple[Annotation, ...]:
