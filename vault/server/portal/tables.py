@@ -1,19 +1,34 @@
-"""Tables of the citizen's pages (schema `vault`)."""
+"""Tables of the citizen's pages (schema `vault`).
 
-from sqlalchemy import Column, DateTime, Index, LargeBinary, Table, Text, Uuid
+Each row belongs to a ticket (vault.crypto.tickets) that travels in a cookie or a code and is stored nowhere:
+found by a digest of it, sealed under a key made of it. So the tables name nobody, and a session cannot be
+taken over by whoever reads them. Rows whose `expires_at` has passed may be removed at any time.
+"""
+
+from sqlalchemy import CheckConstraint, Column, DateTime, Index, LargeBinary, Table, Text
 
 from vault.records.tables import metadata
 
-# A session is found by the SHA-256 of its cookie; the cookie itself is never stored.
 citizen_session = Table(
     "citizen_session",
     metadata,
-    Column("token", LargeBinary, primary_key=True),
-    Column("subject_id", Uuid, nullable=False),
-    Column("display_name", Text, nullable=False),
-    Column("csrf", Text, nullable=False),
-    Column("id_token", Text, comment="for the provider's logout"),
+    Column("place", LargeBinary, primary_key=True, comment="digest of the session's ticket"),
+    Column("sealed", LargeBinary, nullable=False, comment="who is signed in: blind index and display name"),
     Column("authenticated_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("octet_length(place) = 32", name="session_place"),
 )
 Index("citizen_session_by_expiry", citizen_session.c.expires_at)
+
+# What is used once: a sign-in that was begun, and a code of the demo's identity provider.
+single_use = Table(
+    "single_use",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("place", LargeBinary, primary_key=True, comment="digest of the ticket"),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("kind IN ('sign-in', 'demo-code')", name="single_use_kind"),
+    CheckConstraint("octet_length(place) = 32", name="single_use_place"),
+)
+Index("single_use_by_expiry", single_use.c.expires_at)

@@ -1,0 +1,208 @@
+"""`/v1/me`: what the pages show, as JSON, for the same session."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyCookie
+
+from consent.consents import Consent
+from vault.rights.accesses import Access
+from vault.rights.own_records import OwnRecord
+from vault.schemas import DisplayOut, DocumentOut, ProblemOut, SourceOut
+from vault.server.portal.own import Own
+from vault.server.portal.schemas import (
+    AccessBasisOut,
+    AccessBodyOut,
+    AccessesOut,
+    AccessOut,
+    AccessProofOut,
+    CodeOut,
+    ConsentEventOut,
+    ConsentOut,
+    ConsentsOut,
+    DataRangeOut,
+    FrequencyOut,
+    MeOut,
+    OwnRecordOut,
+    OwnRecordsOut,
+    WithdrawnOut,
+)
+from vault.server.portal.sessions import Sessions
+from vault.server.portal.words import Words
+
+_LARGEST_INDEX = 2**63 - 1
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemOut, "description": description, "content": {"application/problem+json": {}}}
+    for status, description in (
+        (400, "The request is not well formed"),
+        (401, "Nobody is signed in"),
+        (403, "The X-CSRF-Token is missing or wrong; nothing was changed"),
+        (404, "There is nothing here that belongs to you"),
+        (409, "The consent was withdrawn before"),
+        (503, "Nothing was opened or changed; try again"),
+    )
+}
+
+
+class OwnApi:
+    """The routes, for whoever is signed in."""
+
+    def __init__(self, own: Own, sessions: Sessions, words: Words) -> None:
+        self._own = own
+        self._sessions = sessions
+        self._words = words
+
+    async def me(self, request: Request) -> MeOut:
+        """Also gives the token that every POST must carry."""
+        session = await self._sessions.require(request)
+        return MeOut(
+            display_name=session.display_name,
+            csrf_token=session.csrf,
+            signed_in_at=session.authenticated_at,
+            expires_at=session.expires_at,
+            known=session.subject_id is not None,
+        )
+
+    async def accesses(self, request: Request) -> AccessesOut:
+        """Every entry about you, refused queries included, each with what proves it."""
+        session = await self._sessions.require(request)
+        return AccessesOut(accesses=[self._access(one) for one in await self._own.accesses(session)])
+
+    async def access(
+        self, request: Request, index: Annotated[int, Path(ge=0, le=_LARGEST_INDEX)]
+    ) -> AccessProofOut:
+        """Check it offline: `python -m access_log check-opening RECEIPT OPENING --log-key KEY`."""
+        session = await self._sessions.require(request)
+        access, receipt = await self._own.access(session, index)
+        return AccessProofOut(**self._access(access).model_dump(), receipt=receipt)
+
+    async def records(self, request: Request) -> OwnRecordsOut:
+        """Everything held about you, shown to others or not. Looking is logged."""
+        session = await self._sessions.require(request)
+        records, receipt = await self._own.records(session)
+        return OwnRecordsOut(records=[self._record(one) for one in records], receipt=receipt)
+
+    async def consents(self, request: Request) -> ConsentsOut:
+        """Each with your signed copy."""
+        session = await self._sessions.require(request)
+        now = datetime.now(UTC)
+        return ConsentsOut(consents=[self._consent(one, now) for one in await self._own.consents(session)])
+
+    async def withdraw(
+        self,
+        request: Request,
+        consent_id: UUID,
+        x_csrf_token: Annotated[str | None, Header(description="`csrf_token` of GET /v1/me")] = None,
+    ) -> WithdrawnOut:
+        """Effective with the next query. No reason is asked for."""
+        session = await self._sessions.require(request)
+        session.check_form(x_csrf_token)
+        done = await self._own.withdraw(session, consent_id)
+        return WithdrawnOut(
+            consent_id=consent_id, state="withdrawn", copy_jws=done.record.copy, receipt=done.receipt
+        )
+
+    def _access(self, access: Access) -> AccessOut:
+        details, body, basis = access.details, access.body, access.basis
+        decision = details.get("decision")
+        return AccessOut(
+            index=access.index,
+            time=access.time,
+            kind=access.kind,
+            body=None
+            if body is None
+            else AccessBodyOut(name=body.name, contact=body.contact, address=body.address),
+            officer_role=details.get("officer_role"),
+            purpose=details.get("purpose"),
+            case_reference=details.get("case_reference"),
+            basis=None
+            if basis is None
+            else AccessBasisOut(
+                kind=basis.kind, title=basis.title, article=basis.article, granted_at=basis.since
+            ),
+            fields=details.get("fields") or [],
+            decision=decision,
+            rule=details.get("reason") if decision == "refused" else None,
+            reason=self._words.rule(details.get("reason")) if decision == "refused" else None,
+            records_shown=access.shown if decision == "permitted" else None,
+            released=access.released,
+            concerns=access.concerns,
+            details=dict(details),
+            opening=None if access.opening is None else dict(access.opening),
+        )
+
+    def _record(self, own: OwnRecord) -> OwnRecordOut:
+        record = own.record
+        return OwnRecordOut(
+            record_id=own.record_id,
+            version=own.version,
+            category=CodeOut(code=record.category, title=self._words.category(record.category)),
+            state=own.state,
+            source=SourceOut(
+                body=record.source,
+                document=None if record.document is None else DocumentOut.model_validate(record.document),
+            ),
+            basis=CodeOut(code=own.basis, title=self._words.collection_basis(own.basis)),
+            recorded_at=record.recorded_at,
+            display=DisplayOut(
+                first_day=record.display_from, last_day=record.display_until, how_counted=record.how_counted
+            ),
+            fields=record.fields,
+            supporting=dict(own.supporting),
+        )
+
+    def _consent(self, one: Consent, now: datetime) -> ConsentOut:
+        return ConsentOut(
+            consent_id=one.consent_id,
+            body=one.body_name,
+            purpose=CodeOut(code=one.purpose, title=self._words.purpose(one.purpose)),
+            fields=list(one.fields),
+            mode="store" if one.mode == "store" else "view",
+            state=one.state(now),
+            granted_at=one.granted_at,
+            expires_at=one.expires_at,
+            uses=one.uses,
+            max_uses=one.max_uses,
+            frequency=None
+            if one.frequency is None
+            else FrequencyOut(times=one.frequency.times, days=one.frequency.days),
+            data_range=DataRangeOut(first=one.data_range.first, last=one.data_range.last),
+            data_life_days=one.data_life_days,
+            events=[ConsentEventOut(event=event.event, at=event.at) for event in one.events],
+            copy_jws=one.events[-1].copy,
+        )
+
+
+def me_router(own: Own, sessions: Sessions, words: Words, route_class: type[APIRoute]) -> APIRouter:
+    """The routes under `/v1/me`."""
+    cookie = APIKeyCookie(
+        name=sessions.cookie.name,
+        scheme_name="citizen_session",
+        description="The session of a citizen who signed in at /sign-in.",
+        auto_error=False,
+    )
+    router = APIRouter(prefix="/v1/me", tags=["me"], route_class=route_class, dependencies=[Depends(cookie)])
+    api = OwnApi(own, sessions, words)
+    for path, answer, summary, problems in (
+        ("", api.me, "Whose session this is", (401, 503)),
+        ("/accesses", api.accesses, "Who asked about me", (401, 503)),
+        ("/accesses/{index}", api.access, "One entry, with its receipt", (400, 401, 404, 503)),
+        ("/records", api.records, "My records", (401, 503)),
+        ("/consents", api.consents, "My consents", (401, 503)),
+    ):
+        router.add_api_route(path, answer, methods=["GET"], summary=summary, responses=_only(*problems))
+    router.add_api_route(
+        "/consents/{consent_id}/withdraw",
+        api.withdraw,
+        methods=["POST"],
+        summary="Withdraw a consent",
+        responses=_only(400, 401, 403, 404, 409, 503),
+    )
+    return router
+
+
+def _only(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: _PROBLEMS[status] for status in statuses}

@@ -1,0 +1,48 @@
+"""Who is signed in, as the authorization server asks it (consent.oauth.citizens)."""
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from access_log.log import Log, Writing
+from consent.oauth.citizens import SignedIn
+from consent.permit import Person
+from vault.records import subjects
+from vault.records.keys import VaultKeys
+from vault.server.portal.errors import NotSignedInError
+from vault.server.portal.sessions import CitizenSession, Sessions
+
+SIGN_IN_PATH = "/sign-in"
+
+
+class SessionCitizens:
+    """The citizens of this vault's own sessions.
+
+    Args:
+        sessions: theirs.
+        log: persons get their stream there.
+        keys: persons get their key there.
+    """
+
+    def __init__(self, sessions: Sessions, log: Log, keys: VaultKeys) -> None:
+        self._sessions = sessions
+        self._log = log
+        self._keys = keys
+
+    async def signed_in(self, request: Request) -> CitizenSession | None:
+        """Who is signed in; None when nobody is."""
+        return await self._sessions.read(request)
+
+    def sign_in_url(self, return_to: str) -> str:
+        """Where to sign in; afterwards the person comes back to `return_to`, a path of this server."""
+        return f"{SIGN_IN_PATH}?{urlencode({'return_to': return_to})}"
+
+    async def person(self, writing: Writing, signed_in: SignedIn) -> Person:
+        """The person behind a session, made if the vault did not know them.
+
+        Raises:
+            ProviderError: the key provider does not answer; nothing was written.
+        """
+        if not isinstance(signed_in, CitizenSession):
+            raise NotSignedInError
+        return await subjects.find_or_add(self._log, self._keys, writing, signed_in.scheme, signed_in.blind)

@@ -1,0 +1,76 @@
+"""What belongs to the person of a session; to someone the vault does not know, nothing does."""
+
+from uuid import UUID
+
+from consent import consents
+from consent.consents import Consent
+from vault.rights import accesses, own_consents, own_records
+from vault.rights.accesses import Access
+from vault.rights.own_consents import Withdrawn
+from vault.rights.own_records import OwnRecord
+from vault.server.assembly import Vault
+from vault.server.portal.errors import NothingHereError
+from vault.server.portal.sessions import CitizenSession
+
+
+class Own:
+    """The rights of one vault, for the pages and the API alike."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    async def accesses(self, session: CitizenSession) -> list[Access]:
+        """The person's stream of the log, newest first."""
+        if session.subject_id is None:
+            return []
+        async with self._vault.engine.connect() as connection:
+            return await accesses.accesses(connection, self._vault.log, session.subject_id)
+
+    async def access(self, session: CitizenSession, index: int) -> tuple[Access, str]:
+        """One entry of that stream, with its receipt.
+
+        Raises:
+            NothingHereError: it is in no stream of theirs.
+        """
+        for access in await self.accesses(session):
+            if access.index == index:
+                async with self._vault.engine.connect() as connection:
+                    return access, await accesses.receipt(connection, self._vault.log, access)
+        raise NothingHereError
+
+    async def records(self, session: CitizenSession) -> tuple[list[OwnRecord], str | None]:
+        """Everything held about the person, and the receipt of this view."""
+        if session.subject_id is None:
+            return [], None
+        return await own_records.own_records(self._vault.log, self._vault.keys, session.subject_id)
+
+    async def consents(self, session: CitizenSession) -> list[Consent]:
+        """Every consent the person ever gave, the newest first."""
+        if session.subject_id is None:
+            return []
+        async with self._vault.engine.connect() as connection:
+            return await consents.of_person(connection, session.subject_id)
+
+    async def consent(self, session: CitizenSession, consent_id: UUID) -> Consent:
+        """One of them.
+
+        Raises:
+            NothingHereError: it is none of theirs.
+        """
+        for consent in await self.consents(session):
+            if consent.consent_id == consent_id:
+                return consent
+        raise NothingHereError
+
+    async def withdraw(self, session: CitizenSession, consent_id: UUID) -> Withdrawn:
+        """Takes one of them back.
+
+        Raises:
+            NothingHereError: it is none of theirs.
+            UnknownError: the same.
+            StateError: it was withdrawn before.
+        """
+        if session.subject_id is None:
+            raise NothingHereError
+        vault = self._vault
+        return await own_consents.withdraw(vault.log, vault.keeper.signer, session.subject_id, consent_id)

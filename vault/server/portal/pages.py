@@ -1,0 +1,178 @@
+"""The citizen's pages: who asked about me, my records, my consents."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.responses import PlainTextResponse, RedirectResponse
+
+from access_log.log import Log
+from consent.oauth.adapter import read_answers
+from vault.server.portal.consent_page import NOTICE_PATH
+from vault.server.portal.errors import NothingHereError
+from vault.server.portal.ids import read_consent_id, read_index
+from vault.server.portal.own import Own
+from vault.server.portal.sessions import Sessions
+from vault.server.portal.views import Views
+
+_A_PAGE: Final = 50
+_DONE: Final = {
+    "signed-out": "You are signed out.",
+    "withdrawn": "Your consent is withdrawn. It counts for nothing from now on.",
+}
+
+
+class AccessPages:
+    """Who asked about me."""
+
+    def __init__(self, own: Own, sessions: Sessions, views: Views, log: Log) -> None:
+        self._own = own
+        self._sessions = sessions
+        self._views = views
+        self._log = log
+
+    async def all(self, request: Request, show: str = "", before: str = "") -> Response:
+        """The queries, or everything in the person's stream; newest first, some at a time."""
+        session = await self._sessions.require(request)
+        everything = show == "everything"
+        found = [
+            access
+            for access in await self._own.accesses(session)
+            if (everything or access.is_query or access.concerns is not None)
+            and (not before or access.index < read_index(before))
+        ]
+        return self._views.page(
+            "accesses.html",
+            session=session,
+            section="accesses",
+            everything=everything,
+            accesses=found[:_A_PAGE],
+            earlier=found[_A_PAGE - 1].index if len(found) > _A_PAGE else None,
+        )
+
+    async def one(self, request: Request, index: str) -> Response:
+        """One entry, and how to verify it."""
+        session = await self._sessions.require(request)
+        access, _ = await self._own.access(session, read_index(index))
+        return self._views.page(
+            "access.html",
+            session=session,
+            section="accesses",
+            access=access,
+            log_key=self._log.key.verifier_key(),
+        )
+
+    async def receipt(self, request: Request, index: str) -> Response:
+        """The receipt of one entry, as a file."""
+        session = await self._sessions.require(request)
+        access, receipt = await self._own.access(session, read_index(index))
+        return _download(receipt, f"entry-{access.index}.receipt")
+
+    async def opening(self, request: Request, index: str) -> Response:
+        """What one entry committed to, as a file."""
+        session = await self._sessions.require(request)
+        access, _ = await self._own.access(session, read_index(index))
+        if access.opening is None:
+            raise NothingHereError
+        return _download(msgspec.json.encode(access.opening).decode(), f"entry-{access.index}.opening.json")
+
+
+class RecordPages:
+    """My records."""
+
+    def __init__(self, own: Own, sessions: Sessions, views: Views) -> None:
+        self._own = own
+        self._sessions = sessions
+        self._views = views
+
+    async def all(self, request: Request) -> Response:
+        """Everything held about the person. Looking at it is logged."""
+        session = await self._sessions.require(request)
+        records, _ = await self._own.records(session)
+        return self._views.page(
+            "records.html", session=session, section="records", records=records, now=datetime.now(UTC)
+        )
+
+
+class ConsentPages:
+    """My consents."""
+
+    def __init__(self, own: Own, sessions: Sessions, views: Views) -> None:
+        self._own = own
+        self._sessions = sessions
+        self._views = views
+
+    async def all(self, request: Request, done: str = "") -> Response:
+        """Every consent, each with its way back."""
+        session = await self._sessions.require(request)
+        return self._views.page(
+            "consents.html",
+            session=session,
+            section="consents",
+            consents=await self._own.consents(session),
+            now=datetime.now(UTC),
+            done=_DONE.get(done),
+        )
+
+    async def copy(self, request: Request, consent_id: str) -> Response:
+        """The signed copy, as a file."""
+        session = await self._sessions.require(request)
+        consent = await self._own.consent(session, read_consent_id(consent_id))
+        return _download(consent.events[-1].copy, f"consent-{consent.consent_id}.jws")
+
+    async def withdraw(self, request: Request, consent_id: str) -> Response:
+        """Takes a consent back."""
+        session = await self._sessions.require(request)
+        session.check_form((await read_answers(request)).get("csrf", [""])[0])
+        await self._own.withdraw(session, read_consent_id(consent_id))
+        return RedirectResponse("/consents?done=withdrawn", HTTPStatus.SEE_OTHER)
+
+
+class OpenPages:
+    """What anybody may read."""
+
+    def __init__(self, sessions: Sessions, views: Views) -> None:
+        self._sessions = sessions
+        self._views = views
+
+    async def home(self, request: Request, done: str = "") -> Response:
+        """The first page."""
+        return self._views.page("home.html", session=await self._sessions.read(request), done=_DONE.get(done))
+
+    async def privacy(self, request: Request) -> Response:
+        """The person's rights."""
+        return self._views.page(
+            "privacy.html", session=await self._sessions.read(request), notice=NOTICE_PATH
+        )
+
+
+def pages_router(
+    own: Own, sessions: Sessions, views: Views, log: Log, route_class: type[APIRoute]
+) -> APIRouter:
+    """The routes of the pages."""
+    router = APIRouter(include_in_schema=False, route_class=route_class)
+    anybody = OpenPages(sessions, views)
+    accesses = AccessPages(own, sessions, views, log)
+    records = RecordPages(own, sessions, views)
+    consents = ConsentPages(own, sessions, views)
+    for path, page in (
+        ("/", anybody.home),
+        ("/privacy", anybody.privacy),
+        ("/accesses", accesses.all),
+        ("/accesses/{index}", accesses.one),
+        ("/accesses/{index}/receipt", accesses.receipt),
+        ("/accesses/{index}/opening", accesses.opening),
+        ("/records", records.all),
+        ("/consents", consents.all),
+        ("/consents/{consent_id}/copy", consents.copy),
+    ):
+        router.add_api_route(path, page, methods=["GET"])
+    router.add_api_route("/consents/{consent_id}/withdraw", consents.withdraw, methods=["POST"])
+    return router
+
+
+def _download(text: str, name: str) -> Response:
+    return PlainTextResponse(text, headers={"Content-Disposition": f'attachment; filename="{name}"'})

@@ -1,0 +1,78 @@
+"""The citizen's side, put together: what the application plugs in."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from fastapi import APIRouter
+
+from vault.records.keys import TOKEN_SIGNING
+from vault.server.assembly import Vault
+from vault.server.portal.api import me_router
+from vault.server.portal.citizens import SessionCitizens
+from vault.server.portal.consent_page import NOTICE_PATH, PlainConsentPage
+from vault.server.portal.cookies import TicketCookie
+from vault.server.portal.demo_provider import DemoProvider, demo_provider_router
+from vault.server.portal.own import Own
+from vault.server.portal.pages import pages_router
+from vault.server.portal.routes import me_route, page_route
+from vault.server.portal.sessions import Sessions
+from vault.server.portal.sign_in import CALLBACK_PATH, SignIn, sign_in_router
+from vault.server.portal.single_use import SingleUse
+from vault.server.portal.views import STYLE_PATH, Views
+from vault.server.portal.words import Words
+
+COOKIE: Final = "creditvault"
+_SIGN_IN_LIFE: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """The citizen's side of one vault.
+
+    Attributes:
+        citizens: sign-in, for the authorization server.
+        page: the consent page, for the same.
+        router: pages, `/v1/me`, and in demo mode the identity provider.
+    """
+
+    citizens: SessionCitizens
+    page: PlainConsentPage
+    router: APIRouter
+
+
+def open_portal(vault: Vault) -> Portal:
+    """Builds the citizen's side.
+
+    Raises:
+        SignInSettingsError, ConfigurationError: the settings of the sign-in do not suffice.
+    """
+    settings = vault.settings
+    views = Views(settings, vault.catalogue)
+    sessions = Sessions(vault.engine, TicketCookie.of(COOKIE, settings.issuer))
+    citizens = SessionCitizens(sessions, vault.log, vault.keys)
+    page = PlainConsentPage(views, settings)
+    as_page = page_route(views, citizens)
+    demo = (
+        DemoProvider(settings, vault.engine, vault.keys.system(TOKEN_SIGNING), CALLBACK_PATH)
+        if settings.demo and settings.sign_in_issuer is None
+        else None
+    )
+    sign_in = SignIn(
+        settings,
+        demo,
+        sessions=sessions,
+        keys=vault.keys,
+        attempts=SingleUse(vault.engine, "sign-in", _SIGN_IN_LIFE),
+        schemes=vault.schemes,
+    )
+    router = APIRouter()
+    own = Own(vault)
+    router.include_router(pages_router(own, sessions, views, vault.log, as_page))
+    router.include_router(sign_in_router(sign_in, sessions, as_page))
+    router.include_router(me_router(own, sessions, Words(vault.catalogue), me_route(sessions.cookie.name)))
+    for path, document in ((NOTICE_PATH, page.document), (STYLE_PATH, views.style)):
+        router.add_api_route(path, document, include_in_schema=False)
+    if demo is not None:
+        router.include_router(demo_provider_router(demo, views, as_page))
+    return Portal(citizens, page, router)

@@ -1,0 +1,147 @@
+"""What becomes of an error of a person's request: a page on the pages, a problem (RFC 9457) in the API."""
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+
+from access_log.errors import AccessLogError
+from consent.errors import StateError, UnknownError
+from consent.oauth.citizens import Citizens
+from consent.oauth.errors import RequestFormError
+from consent.oauth.sign_in import ProviderDownError, SignInError
+from vault.crypto.errors import CryptoError
+from vault.problems import CONFLICT, FORBIDDEN, NOT_FOUND, Problem, problem_response
+from vault.server.portal.errors import (
+    ForgedRequestError,
+    NothingHereError,
+    NotSignedInError,
+    SignInBrokenError,
+    SignInNotSetUpError,
+)
+from vault.server.portal.views import Views
+
+NOT_SIGNED_IN: Final = Problem("not-signed-in", HTTPStatus.UNAUTHORIZED, "Nobody is signed in")
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+_events = structlog.get_logger()
+_AGAIN: Final = "Please go back and try again."
+
+
+def _note_sign_in(error: Exception) -> None:
+    _events.info("sign_in_failed", why=type(error).__name__)
+
+
+def _note_outage(error: Exception) -> None:
+    _events.error("page_unavailable", exc_info=error)
+
+
+# The first row that fits is the page; without words of its own it says what the error says.
+_PAGES: Final = (
+    ((ForgedRequestError,), None, HTTPStatus.FORBIDDEN, "Nothing was changed", None),
+    ((SignInNotSetUpError,), None, HTTPStatus.SERVICE_UNAVAILABLE, "Sign-in is not available", None),
+    ((ProviderDownError,), _note_sign_in, HTTPStatus.SERVICE_UNAVAILABLE, "You are not signed in", None),
+    ((SignInBrokenError, SignInError), _note_sign_in, HTTPStatus.BAD_REQUEST, "You are not signed in", None),
+    (
+        (StateError,),
+        None,
+        HTTPStatus.CONFLICT,
+        "Nothing was changed",
+        "This consent was withdrawn before. It no longer counts.",
+    ),
+    ((RequestFormError,), None, HTTPStatus.BAD_REQUEST, "This could not be read", _AGAIN),
+    (
+        (NothingHereError, UnknownError, RequestValidationError),
+        None,
+        HTTPStatus.NOT_FOUND,
+        "There is nothing here",
+        str(NothingHereError()),
+    ),
+    (
+        (AccessLogError, CryptoError, SQLAlchemyError),
+        _note_outage,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The vault cannot serve you now",
+        "Nothing was opened or changed. Please try again in a few minutes.",
+    ),
+)
+
+
+def page_route(views: Views, citizens: Citizens) -> type[APIRoute]:
+    """A route whose errors are pages."""
+
+    class PageRoute(APIRoute):
+        def get_route_handler(self) -> _Handler:
+            handler = super().get_route_handler()
+
+            async def page(request: Request) -> Response:
+                try:
+                    return await handler(request)
+                except NotSignedInError:
+                    return_to = _path(request) if request.method == "GET" else "/"
+                    return RedirectResponse(citizens.sign_in_url(return_to), HTTPStatus.SEE_OTHER)
+                except Exception as error:  # noqa: BLE001 -- whatever it is, a person is to read a page
+                    return _failure_page(views, error)
+
+            return page
+
+    return PageRoute
+
+
+def me_route(cookie_name: str) -> type[APIRoute]:
+    """A route of the API whose errors are problems; what is not the person's own affair, others translate."""
+
+    class MeRoute(APIRoute):
+        def get_route_handler(self) -> _Handler:
+            handler = super().get_route_handler()
+
+            async def answer(request: Request) -> Response:
+                try:
+                    return await handler(request)
+                except NotSignedInError:
+                    return problem_response(
+                        NOT_SIGNED_IN,
+                        "Sign in at /sign-in in a browser, then send its session cookie.",
+                        headers={"WWW-Authenticate": f'Cookie realm="citizen", cookie-name="{cookie_name}"'},
+                    )
+                except ForgedRequestError:
+                    return problem_response(FORBIDDEN, "Send the csrf_token of GET /v1/me as X-CSRF-Token.")
+                except (NothingHereError, UnknownError):
+                    return problem_response(NOT_FOUND, "There is nothing here that belongs to you.")
+                except StateError:
+                    return problem_response(
+                        CONFLICT, "This consent was withdrawn before; nothing was changed."
+                    )
+
+            return answer
+
+    return MeRoute
+
+
+def _failure_page(views: Views, error: Exception) -> Response:
+    for kinds, event, status, title, words in _PAGES:
+        if isinstance(error, kinds):
+            if event is not None:
+                event(error)
+            return views.message(status, title, words or str(error))
+    if isinstance(error, HTTPException):
+        return views.message(error.status_code, "This could not be served", _AGAIN)
+    _events.critical("unforeseen_error", exc_info=error)
+    return views.message(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Something went wrong on our side",
+        "It was written down for the operator. Please try again later.",
+    )
+
+
+def _path(request: Request) -> str:
+    """Where the person was: path and query, of this server."""
+    parts = urlsplit(str(request.url))
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path

@@ -1,0 +1,159 @@
+"""What `/v1/me` answers. `/v1` only ever adds members."""
+
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from vault.schemas import DisplayOut, SourceOut
+
+
+class MeOut(BaseModel):
+    """Whose session it is."""
+
+    display_name: str
+    csrf_token: str = Field(description="Send it as X-CSRF-Token with every POST.")
+    signed_in_at: datetime
+    expires_at: datetime
+    known: bool = Field(description="Whether the vault knows this person; if not, nothing is held.")
+
+
+class AccessBodyOut(BaseModel):
+    """Who acted, as registered now."""
+
+    name: str
+    contact: str
+    address: str
+
+
+class AccessBasisOut(BaseModel):
+    """On what a query rested."""
+
+    kind: Literal["authorization", "consent", "none"]
+    title: str | None = Field(description="Of the legal basis.")
+    article: str | None
+    granted_at: datetime | None = Field(description="Of your consent.")
+
+
+class AccessOut(BaseModel):
+    """One entry of your own stream of the access log. Members that do not belong to its kind are null."""
+
+    index: int = Field(description="Of the entry in the log.")
+    time: datetime
+    kind: str
+    body: AccessBodyOut | None
+    officer_role: str | None
+    purpose: str | None
+    case_reference: str | None
+    basis: AccessBasisOut | None
+    fields: list[str]
+    decision: Literal["permitted", "refused"] | None
+    rule: str | None = Field(description="The rule that refused it (RULES.md).")
+    reason: str | None = Field(description="The same in plain words.")
+    records_shown: int | None = Field(description="How many of your records the answer held.")
+    released: bool = Field(description="Whether an answer left the vault.")
+    concerns: int | None = Field(description="Index of the query that was permitted and never released.")
+    details: dict[str, Any] = Field(description="Every attribute you may see, as it stands in the log.")
+    opening: dict[str, Any] | None = Field(
+        description="Proves that the entry committed to the details; null once they are not kept any more."
+    )
+
+
+class AccessesOut(BaseModel):
+    """Your whole stream, newest first: queries, refusals, records handed in, consents, your own views."""
+
+    accesses: list[AccessOut]
+
+
+class AccessProofOut(AccessOut):
+    """One entry with its receipt."""
+
+    receipt: str = Field(description="A C2SP tlog-proof against the newest released checkpoint.")
+
+
+class CodeOut(BaseModel):
+    """A code of the catalogue and what it is called."""
+
+    code: str
+    title: str
+
+
+class OwnRecordOut(BaseModel):
+    """One record about you."""
+
+    record_id: UUID
+    version: int
+    category: CodeOut
+    state: str = Field(description="shown, held, repaired, annulled or sealed")
+    source: SourceOut
+    basis: CodeOut = Field(description="What allowed its collection.")
+    recorded_at: datetime
+    display: DisplayOut
+    fields: dict[str, Any]
+    supporting: dict[str, Any] = Field(description="What came with it and is shown to nobody else.")
+
+
+class OwnRecordsOut(BaseModel):
+    """Everything held about you. Looking at it is itself an entry of your stream."""
+
+    records: list[OwnRecordOut]
+    receipt: str | None = Field(description="Of that entry; null where nothing is held.")
+
+
+class FrequencyOut(BaseModel):
+    """At most `times` uses in each period of `days`."""
+
+    times: int
+    days: int
+
+
+class DataRangeOut(BaseModel):
+    """Dates of the records covered; an open side is null."""
+
+    first: date | None
+    last: date | None
+
+
+class ConsentEventOut(BaseModel):
+    """One event in the life of a consent."""
+
+    event: str
+    at: datetime
+
+
+class ConsentOut(BaseModel):
+    """One consent of yours."""
+
+    consent_id: UUID
+    body: str
+    purpose: CodeOut
+    fields: list[str]
+    mode: Literal["view", "store"] = Field(description="Whether the body may keep what it saw.")
+    state: Literal["active", "withdrawn", "expired", "used-up"]
+    granted_at: datetime
+    expires_at: datetime
+    uses: int
+    max_uses: int | None
+    frequency: FrequencyOut | None
+    data_range: DataRangeOut
+    data_life_days: int = Field(description="How long the body may keep what it saw.")
+    events: list[ConsentEventOut]
+    copy_jws: str = Field(
+        description="Your signed copy of the consent record (ISO/IEC TS 27560), compact JWS."
+    )
+
+
+class ConsentsOut(BaseModel):
+    """Every consent you ever gave, the newest first."""
+
+    consents: list[ConsentOut]
+
+
+class WithdrawnOut(BaseModel):
+    """A consent that does not stand any more."""
+
+    consent_id: UUID
+    state: Literal["withdrawn"]
+    copy_jws: str = Field(description="Your signed copy of the consent record as it stands now.")
+    receipt: str = Field(description="A C2SP tlog-proof: the withdrawal stands in the log.")

@@ -1,0 +1,202 @@
+"""Plain words: what codes of the catalogue, the rules and the log are called on a page.
+
+The rules are those of consent/RULES.md, here from the side of the person asked about. A test holds every rule
+to having its words.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from access_log.entry import EntryType
+from vault.catalogue import Catalogue
+from vault.records.choose import category_of
+from vault.rights.accesses import Access
+from vault.rights.own_records import OwnRecord
+
+RULES: Final[Mapping[str, str]] = {
+    "RULES 1.1": "The organization was not active in the register of organizations that may ask.",
+    "RULES 1.2": "The organization is not certified to ask for this purpose.",
+    "RULES 1.3": "The organization is not registered as one that may ask.",
+    "RULES 1.4": "The officer it named does not act for it.",
+    "RULES 2.1": "It asked with the wrong kind of permission.",
+    "RULES 2.2": "Its permission had been issued to another officer.",
+    "RULES 3.1": "The authorization or consent it named was not its own.",
+    "RULES 3.2": "Its authorization was not approved, or had been revoked.",
+    "RULES 3.3": "Its authorization was not valid at that time.",
+    "RULES 3.4": "The law its authorization rests on was not in force.",
+    "RULES 3.5": "Your consent did not stand any more.",
+    "RULES 3.6": "Your consent had expired.",
+    "RULES 4.1": "Its permission was for another person.",
+    "RULES 4.2": "Its authorization does not reach you.",
+    "RULES 4.3": "The consent it showed was not yours.",
+    "RULES 4.4": "It did not say for which case it asked.",
+    "RULES 4.5": "Its permission was for another case.",
+    "RULES 4.6": "Its authorization does not cover that case.",
+    "RULES 5.1": "It stated another purpose than its permission was for.",
+    "RULES 5.2": "It stated a purpose that its authorization or your consent does not cover.",
+    "RULES 5.3": "The law its authorization rests on does not allow that purpose.",
+    "RULES 6.1": "It did not say properly what it asked for.",
+    "RULES 6.2": "It asked for more than its permission covers.",
+    "RULES 6.3": "It asked for more than its authorization or your consent covers.",
+    "RULES 6.4": "It asked for records that the law it named does not open to it.",
+    "RULES 6.5": "It asked for records that are not open to this kind of organization.",
+    "RULES 7.1": "It had used up its queries for that day.",
+    "RULES 7.2": "It had used up its queries for that case.",
+    "RULES 7.3": "It had used up the queries you allowed for that period.",
+    "RULES 7.4": "It had used up the queries you allowed.",
+    "RULES 8.1": "Records of this kind are shown to nobody.",
+    "RULES 8.2": "The decision behind it was annulled.",
+    "RULES 8.3": "It was repaired.",
+    "RULES 8.4": "It is held back until you have been told of it.",
+    "RULES 8.5": "It concerns the time when you were a minor.",
+    "RULES 8.6": "Its first day of display had not come.",
+    "RULES 8.7": "Its display had ended.",
+    "RULES 8.8": "It is outside the dates you consented to.",
+}
+_STATES: Final[Mapping[str, str]] = {
+    "shown": "May be shown to others",
+    "held": "Held back until you have been told of it",
+    "repaired": "Repaired: shown to nobody",
+    "annulled": "Annulled: shown to nobody",
+    "sealed": "Sealed: shown to nobody",
+}
+_CONSENT_STATES: Final[Mapping[str, str]] = {
+    "active": "In force",
+    "withdrawn": "Withdrawn",
+    "expired": "Expired",
+    "used-up": "Used up",
+}
+_CONSENT_EVENTS: Final[Mapping[str, str]] = {
+    "consent.granted": "You gave {body} your consent",
+    "consent.withdrawn": "You withdrew your consent from {body}",
+    "consent.expired": "Your consent to {body} expired",
+}
+_SUPPORTING: Final[Mapping[str, str]] = {
+    "reference": "Their reference",
+    "notice": "Proof that you were told",
+    "consent": "Your written consent to its collection",
+    "scheme": "Kind of identity number",
+}
+_SOMEBODY: Final = "An organization"
+_RANGE: Final = re.compile(r"(?<=\w)-(?=\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldGroup:
+    """Fields of one category, as (name, title)."""
+
+    title: str
+    fields: tuple[tuple[str, str], ...]
+
+
+class Words:
+    """Looks words up.
+
+    Args:
+        catalogue: the titles of what it knows.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def purpose(self, code: str) -> str:
+        """A purpose."""
+        known = self._catalogue.purposes.get(code)
+        return known.title if known else code
+
+    def body_kind(self, code: str) -> str:
+        """A kind of organization."""
+        known = self._catalogue.body_kinds.get(code)
+        return known.title if known else code
+
+    def category(self, code: str) -> str:
+        """A kind of record."""
+        known = self._catalogue.categories.get(code)
+        return known.title if known else code
+
+    def collection_basis(self, code: str) -> str:
+        """What allowed a record to be collected."""
+        known = self._catalogue.bases.get(code)
+        return known.title if known else code
+
+    def groups(self, names: Iterable[str]) -> list[FieldGroup]:
+        """Full field names by their category, in the order given. One that nobody knows keeps its name."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name in names:
+            field = self._catalogue.field(name)
+            groups.setdefault(category_of(name), []).append((name, field.title if field else name))
+        return [FieldGroup(self.category(code), tuple(fields)) for code, fields in groups.items()]
+
+    def field(self, category: str, name: str) -> str:
+        """One field of a record."""
+        field = self._catalogue.field(f"{category}.{name}")
+        return field.title if field else name
+
+    def value(self, category: str, name: str, value: object) -> str:
+        """A value of a record, as one reads it."""
+        field = self._catalogue.field(f"{category}.{name}")
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if field is not None and field.kind in ("enum", "class"):
+            return _RANGE.sub("\N{EN DASH}", str(value)).replace("-", " ")
+        return self.plain(value)
+
+    def supporting(self, name: str) -> str:
+        """What came with a record."""
+        return _SUPPORTING.get(name, name)
+
+    def plain(self, value: object) -> str:
+        """A value of no particular kind."""
+        if isinstance(value, Mapping):
+            return ", ".join(f"{name}: {self.plain(each)}" for name, each in value.items())
+        return str(value)
+
+    def rule(self, number: str | None) -> str:
+        """Why a query was refused, or a record held back."""
+        return RULES.get(number or "", "A rule of this vault did not allow it.")
+
+    def state(self, own: OwnRecord, today: date) -> str:
+        """Whether others may see a record."""
+        category = self._catalogue.categories.get(own.record.category)
+        if category is not None and category.display.rule == "never":
+            return "Never shown to anybody"
+        until = own.record.display_until
+        if own.state == "shown" and until is not None and until < today:
+            return "No longer shown to anybody"
+        return _STATES.get(own.state, "Shown to nobody")
+
+    def consent_state(self, state: str) -> str:
+        """How a consent stands."""
+        return _CONSENT_STATES[state]
+
+    def happened(self, access: Access) -> str:
+        """One line for one entry of the log."""
+        body = access.body.name if access.body is not None else _SOMEBODY
+        if access.is_query:
+            return f"{body} asked about you"
+        if not access.details:
+            return "An entry whose content is not kept any more"
+        if access.type is EntryType.NOT_RELEASED:
+            return "An answer about you was stopped and never left the vault"
+        event = str(access.details.get("event"))
+        if access.type is EntryType.CONSENT and event in _CONSENT_EVENTS:
+            return _CONSENT_EVENTS[event].format(body=body)
+        if access.type is EntryType.RECORD:
+            kinds = ", ".join(self.category(code) for code in _categories(access.details.get("object")))
+            return f"{body} handed in a record: {kinds}"
+        return "You looked at your records" if event == "own records viewed" else event.capitalize()
+
+    def today(self, now: datetime) -> date:
+        """The legal date."""
+        return self._catalogue.today(now)
+
+
+def _categories(objects: Any) -> list[str]:  # noqa: ANN401 -- JSON of a log payload
+    """The categories of the records an entry names, each once; a person's identity comes with the first."""
+    if not isinstance(objects, list):
+        return []
+    codes = [each[2] for each in objects if isinstance(each, list) and len(each) > 2]  # noqa: PLR2004 -- the third part
+    return list(dict.fromkeys(str(code) for code in codes))
