@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 
 PURPOSE = r"^[a-z][a-z0-9-]{1,63}$"
 FIELD = r"^[A-Z]{3}\.[a-z][a-z0-9_]{0,62}$"
 
-_QUERY = {
+_QUERY: JsonDict = {
     "subject": {"scheme": "demo-id", "number": "999999190001010015"},
     "purpose": "credit-granting",
     "fields": ["FIN.type", "FIN.amount_class", "FIN.status"],

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -252,6 +253,7 @@ async def add_records(connection: AsyncConnection, records: Sequence[NewRecord])
     )
 
 
-def _record(row: Sequence[object]) -> SealedRecord:
+def _record(row: Sequence[Any]) -> SealedRecord:
     *facts, names, sealed, created_at = row
-    return SealedRecord(*facts, dict(zip(names, sealed, strict=True)), created_at)  # type: ignore[arg-type, call-overload]
+    values: list[Any] = [*facts, dict(zip(names, sealed, strict=True)), created_at]
+    return SealedRecord(*values)

