@@ -89,7 +89,13 @@ class Frequency(Struct, frozen=True, forbid_unknown_fields=True):
     days: Annotated[int, Meta(ge=1, le=366)]
 
 
-class DataRange(Struct, frozen=True, forbid_unknown_fields=True, rename={"first": "from", "last": "until"}):
+class DataRange(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"first": "from", "last": "until"},
+):
     """Dates of the records covered, both included; an absent side is open."""
 
     first: date | None = None
