@@ -134,7 +134,7 @@ class _Supervisor:
 
     def _start(self) -> subprocess.Popen[bytes]:
         descriptor = self._listening.fileno()
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 -- our own module
             [sys.executable, "-m", "vault.server.serve", str(descriptor)],
             pass_fds=[descriptor],
             env=dict(self._environment),
