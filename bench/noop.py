@@ -1,6 +1,6 @@
 """The endpoint everything is measured against: the same token and proof check, and then nothing.
 
-    python -m bench.noop ISSUER SEED_HEX PORT
+python -m bench.noop ISSUER SEED_HEX PORT
 """
 
 import logging

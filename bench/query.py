@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -55,7 +56,7 @@ def measure(at: Stage, persons: int, queries: int) -> QueryFigures:
         query = asyncio.run(load.run("127.0.0.1", port, measured, CONCURRENCY))
         after = _memory(server.pid)
     noop_port = free_port()
-    command = [_python(), "-m", "bench.noop", issuer, seed.hex(), str(noop_port)]
+    command = [sys.executable, "-m", "bench.noop", issuer, seed.hex(), str(noop_port)]
     with serving(command, {}, f"http://127.0.0.1:{noop_port}/openapi.json"):
         asyncio.run(load.run("127.0.0.1", noop_port, for_noop[: len(warm)], CONCURRENCY))
         noop = asyncio.run(load.run("127.0.0.1", noop_port, for_noop[len(warm) :], CONCURRENCY))
@@ -100,9 +101,3 @@ async def _requests(at: Stage, cast: Cast, queries: int) -> tuple[list[bytes], l
 def _memory(pid: int) -> float:
     """Resident memory of a process in MB."""
     return float(psutil.Process(pid).memory_info().rss) / 1e6
-
-
-def _python() -> str:
-    import sys  # noqa: PLC0415 -- only named here
-
-    return sys.executable

@@ -1,0 +1,109 @@
+"""Runs every benchmark on one fresh stage and prints figures and ratios of this run.
+
+python -m bench [--entries N] [--queries N] [--rows N] [--json]
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from bench import append, audit, enrolment, query
+from bench.stage import Stage, stage
+
+_PERSONS = 1_000
+
+
+def main() -> int:
+    """Prints one line for each figure, or one JSON document."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--entries", type=int, default=100_000, help="entries to append (default 100000)")
+    parser.add_argument("--queries", type=int, default=8_000, help="queries to send (default 8000)")
+    parser.add_argument("--rows", type=int, default=10_000, help="rows to enrol (default 10000)")
+    parser.add_argument("--batch", type=int, default=1_000, help="entries in one append (default 1000)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    with stage() as at:
+        machine = _machine(at)
+        _say(options, machine)
+        asked = query.measure(at, _PERSONS, options.queries)
+        enrolled = enrolment.measure(at, options.rows, first=_PERSONS + 1)
+        appended = append.measure(at, options.entries, options.batch)
+        audited = audit.measure(at)
+    if options.json:
+        figures = {
+            "query": asdict(asked),
+            "enrolment": asdict(enrolled),
+            "append": asdict(appended),
+            "audit": asdict(audited),
+        }
+        sys.stdout.write(json.dumps({"machine": machine, **figures}, indent=2) + "\n")
+        return 0
+    ratio = asked.query.rate / asked.noop.rate
+    _row(
+        "authorized query",
+        asked.query.rate,
+        "/s",
+        f"p50 {asked.query.p50:.1f} ms, p99 {asked.query.p99:.1f} ms",
+    )
+    _row("  no-op, same checks", asked.noop.rate, "/s", f"ratio {ratio:.2f} (floor 0.50)")
+    _row("  failed", asked.query.failed + asked.noop.failed, "", "")
+    _row(
+        "  memory of the worker",
+        asked.memory_before,
+        "MB",
+        f"{asked.memory_after:.0f} MB afterwards (bar 200)",
+    )
+    _row("enrolment", enrolled.rows, "rows/s", "two records sealed for each (floor 3,000)")
+    _row("durable append", appended.batched, "entries/s", f"{appended.batch:,} in each commit (floor 20,000)")
+    _row("  one in each commit", appended.singles, "entries/s", "")
+    _row("offline audit", audited.audit, "entries/s", "one core")
+    _row(
+        "  bare hashing", audited.bare, "entries/s", f"ratio {audited.audit / audited.bare:.2f} (floor 0.50)"
+    )
+    return 0
+
+
+def _row(name: str, figure: float, unit: str, remark: str) -> None:
+    print(f"{name:<24}{figure:>11,.0f} {unit:<10} {remark}")
+
+
+def _say(options: argparse.Namespace, machine: dict[str, object]) -> None:
+    if not options.json:
+        print(", ".join(f"{name} {value}" for name, value in machine.items()))
+
+
+def _machine(at: Stage) -> dict[str, object]:
+    """What the figures were measured on."""
+    engine = create_engine(at.url)
+    with engine.connect() as connection:
+        settings = {
+            name: connection.scalar(text(f"SHOW {name}"))
+            for name in ("server_version", "fsync", "synchronous_commit")
+        }
+    engine.dispose()
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "PostgreSQL": settings["server_version"],
+        "fsync": settings["fsync"],
+        "synchronous_commit": settings["synchronous_commit"],
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
