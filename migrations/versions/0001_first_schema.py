@@ -91,6 +91,7 @@ def _jobs() -> None:
 
 def _grants() -> None:
     for tables, rights in (
+        ("public.alembic_version", "SELECT"),
         ("access_log.head", "SELECT, INSERT, UPDATE"),
         ("access_log.entry, access_log.tile", "SELECT, INSERT"),
         ("access_log.payload, access_log.request", "SELECT, INSERT, DELETE"),
@@ -99,6 +100,11 @@ def _grants() -> None:
         ("ALL TABLES IN SCHEMA vault", "SELECT, INSERT, UPDATE, DELETE"),
     ):
         op.execute(f"GRANT {rights} ON {tables} TO {APPLICATION}")
+    # What was granted, withdrawn or registered is history: it is added to and never rewritten.
+    op.execute(
+        "REVOKE UPDATE, DELETE ON consent.consent, consent.consent_event, consent.register_event"
+        f" FROM {APPLICATION}"
+    )
 
 
 def downgrade() -> None:

@@ -1,5 +1,6 @@
 """Settings: the only place that reads the environment. `docs/configuration.md` is generated from here."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -116,9 +117,11 @@ class Settings(BaseSettings):
         """The keyring's passphrase from its file or a systemd credential; None if neither is named.
 
         Raises:
-            OSError: the named file cannot be read.
+            OSError: the named file cannot be read, or others can read it.
         """
         path = self.passphrase_file
+        if path is not None and path.stat().st_mode & 0o077:
+            raise PermissionError(errno.EACCES, "others can read it: chmod 600", str(path))
         if path is None and (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
             credential = Path(folder) / "creditvault-passphrase"
             path = credential if credential.exists() else None

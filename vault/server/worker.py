@@ -8,6 +8,10 @@ import procrastinate
 from access_log.entry import EntryType
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Payload
+from consent.oauth.replay import remove_expired
+from vault.server.assembly import open_vault
+from vault.server.logging import configure
+from vault.server.settings import Settings
 
 JOBS_SCHEMA = "jobs"
 _HEARTBEAT = "*/10 * * * *"
@@ -23,6 +27,25 @@ async def heartbeat(log: Log) -> int:
 async def make_partitions(log: Log) -> None:
     """Makes the log's next partition before it is needed."""
     await log.make_partitions_ahead()
+
+
+async def run_worker(settings: Settings, database_url: str) -> None:
+    """Runs jobs until stopped.
+
+    Raises:
+        VaultError, CryptoError, AccessLogError: what keeps it from starting, and what to do.
+    """
+    configure(settings.log_level)
+    async with open_vault(settings, database_url) as vault:
+        queue = worker_app(database_url, vault.log)
+        async with queue.open_async():
+            await queue.run_worker_async(install_signal_handlers=True)
+
+
+async def remove_expired_rows(log: Log) -> int:
+    """Removes what the authorization server no longer needs; returns how many rows."""
+    async with log.engine.begin() as connection:
+        return await remove_expired(connection)
 
 
 def job_queue(database_url: str) -> procrastinate.App:
@@ -48,5 +71,10 @@ def worker_app(database_url: str, log: Log) -> procrastinate.App:
     @queue.task(name="make_partitions", queueing_lock="make_partitions", pass_context=False)
     async def _make_partitions(timestamp: int) -> None:  # noqa: ARG001 -- the same
         await make_partitions(log)
+
+    @queue.periodic(cron=_HEARTBEAT)
+    @queue.task(name="remove_expired", queueing_lock="remove_expired", pass_context=False)
+    async def _remove_expired(timestamp: int) -> None:  # noqa: ARG001 -- the same
+        await remove_expired_rows(log)
 
     return queue
