@@ -25,27 +25,26 @@ import structlog
 
 from access_log import requests
 from access_log.entry import Entry, EntryType
+from access_log.errors import AccessLogError
 from access_log.log import NOT_FOUND_STREAM, Event, Log, RequestMark, Writing
 from access_log.payload import Party, Payload
 from access_log.requests import EarlierRequest
-from consent import bodies, state
+from consent import state
 from consent.decide import decide
 from consent.oauth.replay import record_proofs, revoked
 from consent.permit import Permit, QueryRequest, Refusal
 from vault.catalogue.catalogue import Catalogue
-from vault.crypto.envelopes import SubjectKey
 from vault.crypto.errors import CryptoError
 from vault.records import store
 from vault.records.batch import Batcher
 from vault.records.choose import NOTHING, Choice, category_of, choose, opened_versions
 from vault.records.keys import VaultKeys
-from vault.records.opening import furnishers_of, months_of, open_record
+from vault.records.opening import Opened, Opener, Wanted
 from vault.records.owed import Owed, Unreleased
 from vault.records.query import (
     REPEATED_PROOF,
     REVOKED_TOKEN,
     Answer,
-    DisclosedRecord,
     KeyReused,
     LogProof,
     Outcome,
@@ -73,11 +72,20 @@ class _Pending:
     choice: Choice = NOTHING
     position: int | None = None
     proof: LogProof | None = None
+    opened: Opened = ()
+    failure: CryptoError | AccessLogError | None = None
 
     @property
     def stream(self) -> bytes:
         """The stream its entry belongs to."""
         return self.found.person.stream_id if self.found is not None else NOT_FOUND_STREAM
+
+    @property
+    def wanted(self) -> Wanted | None:
+        """What is to be opened, if anything is."""
+        if self.found is None or not self.choice.opened:
+            return None
+        return Wanted(self.found.person.subject_id, self.found.wrapped_key, self.choice.opened)
 
     @property
     def owed(self) -> list[Unreleased]:
@@ -108,7 +116,7 @@ class Disclosure:
         )
         self._batches: Batcher[Query, Outcome] = Batcher(self._answer_batch, window=window, most=most)
         self._owed = Owed(lambda: self._answer_batch([]))
-        self._names: dict[UUID, str] = {}
+        self._opener = Opener(keys, log.engine)
         self._turns: WeakValueDictionary[tuple[UUID, bytes], asyncio.Lock] = WeakValueDictionary()
 
     async def answer(self, query: Query) -> Outcome:
@@ -230,7 +238,10 @@ class Disclosure:
         if isinstance(one.decision, Refusal):
             one.earlier = None  # a failed rule is a new refusal, with an entry of its own
         elif one.earlier is not None:
-            await self._repeat(writing, one, one.decision, one.earlier)
+            try:
+                await self._repeat(writing, one, one.decision, one.earlier)
+            except (CryptoError, AccessLogError) as error:
+                one.failure = error
             return
         else:
             one.charge = live.charge(one.request)
@@ -291,55 +302,29 @@ class Disclosure:
     # Step 6. Everything that is opened here stands in an entry that is durable and raised.
 
     async def _release(self, pending: Sequence[_Pending]) -> list[Outcome | Exception]:
-        opening = [one for one in pending if one.choice.opened and one.found is not None]
+        opening = [one for one in pending if one.wanted is not None and one.failure is None]
         try:
-            subject_keys = await self._subject_keys([one.found for one in opening if one.found is not None])
-            months: set[int] = set()
-            furnishers: set[UUID] = set()
-            for one in opening:
-                months |= months_of(one.choice.opened)
-                furnishers |= furnishers_of(one.choice.opened)
-            await self._keys.expiry_keys(months)
-            await self._learn_names(furnishers)
+            opened = await self._opener.open_all([one.wanted for one in opening if one.wanted is not None])
         except BaseException:
             self._owed.add(each for one in pending for each in one.owed)
             raise
-        return [self._outcome(one, subject_keys) for one in pending]
+        for one, found in zip(opening, opened, strict=True):
+            if isinstance(found, CryptoError):
+                _events.critical("record_does_not_open", exc_info=found)
+                self._owed.add(one.owed)
+                one.failure = found
+            else:
+                one.opened = found
+        return [_outcome(one) for one in pending]
 
-    def _outcome(self, one: _Pending, subject_keys: dict[UUID, SubjectKey]) -> Outcome | Exception:
-        if one.turned_away is not None:
-            return one.turned_away
-        if one.proof is None or one.decision is None:
-            raise AssertionError("a query left the log without its proof")
-        if isinstance(one.decision, Refusal):
-            return Refused(one.decision, one.proof)
-        try:
-            records = self._open(one, subject_keys)
-        except (CryptoError, ValueError) as error:
-            _events.critical("record_does_not_open", exc_info=error)
-            self._owed.add(one.owed)
-            return error
-        return Answer(records, one.decision.conditions, one.proof)
 
-    def _open(self, one: _Pending, subject_keys: dict[UUID, SubjectKey]) -> tuple[DisclosedRecord, ...]:
-        if one.found is None:
-            return ()
-        return tuple(
-            open_record(
-                chosen,
-                subject_keys[one.found.person.subject_id],
-                self._keys.expiry_key(chosen.record.expiry_id),
-                self._names[chosen.record.furnisher],
-            )
-            for chosen in one.choice.opened
-        )
-
-    async def _subject_keys(self, found: Sequence[store.Found]) -> dict[UUID, SubjectKey]:
-        wrapped = {one.person.subject_id: one.wrapped_key for one in found}
-        keys = await self._keys.subject_keys(list(wrapped.items()))
-        return {key.subject: key for key in keys}
-
-    async def _learn_names(self, furnishers: set[UUID]) -> None:
-        if unknown := furnishers - self._names.keys():
-            async with self._log.engine.connect() as connection:
-                self._names.update(await bodies.names(connection, unknown))
+def _outcome(one: _Pending) -> Outcome | Exception:
+    if one.failure is not None:
+        return one.failure
+    if one.turned_away is not None:
+        return one.turned_away
+    if one.proof is None or one.decision is None:
+        raise AssertionError("a query left the log without its proof")
+    if isinstance(one.decision, Refusal):
+        return Refused(one.decision, one.proof)
+    return Answer(one.opened, one.decision.conditions, one.proof)

@@ -22,6 +22,7 @@ from vault.crypto.envelopes import (
     subject_key_aad,
     system_key_aad,
 )
+from vault.crypto.errors import UnsealError
 from vault.crypto.payloads import PayloadSealer
 from vault.crypto.provider import KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
@@ -140,16 +141,32 @@ class VaultKeys:
             ProviderError: the provider does not answer, or a month's key was destroyed.
         """
         wanted = set(months)
-        if missing := wanted - self._expiry.keys():
-            await self._load(missing)
+        await self.load_expiry_keys(wanted)
         if missing := wanted - self._expiry.keys():
             await self._make(missing)
             await self._load(missing)
         return {month: self._expiry[month] for month in wanted}
 
+    async def load_expiry_keys(self, months: Iterable[int]) -> None:
+        """Has the expiry keys of these months ready for `expiry_key`, as far as they still exist.
+
+        Raises:
+            ProviderError: the provider does not answer, or a month's key was destroyed.
+            UnsealError: a wrapped key was altered.
+        """
+        if missing := set(months) - self._expiry.keys():
+            await self._load(missing)
+
     def expiry_key(self, month: int) -> ExpiryKey:
-        """An expiry key that was loaded before; KeyError if not."""
-        return self._expiry[month]
+        """An expiry key that was loaded before.
+
+        Raises:
+            UnsealError: there is none: the month has ended and its key was destroyed.
+        """
+        try:
+            return self._expiry[month]
+        except KeyError:
+            raise UnsealError(f"the expiry key of {month} is gone") from None
 
     async def _load(self, months: Iterable[int]) -> None:
         async with self._engine.connect() as connection:
@@ -189,10 +206,7 @@ class LogSealer:
     async def prepare(self, time_ms: int) -> None:
         """Loads or makes the expiry key for entries of this time."""
         month = self._month(time_ms)
-        try:
-            self._keys.expiry_key(month)
-        except KeyError:
-            await self._keys.expiry_keys([month])
+        await self._keys.expiry_keys([month])
 
     def seal(self, index: int, time_ms: int, plaintext: bytes) -> tuple[int, bytes]:
         """Seals the payload of the entry at `index`; returns its expiry id too."""
@@ -205,7 +219,7 @@ class LogSealer:
         Raises:
             UnsealError: it was altered or moved.
         """
-        await self._keys.expiry_keys([expiry_id])
+        await self._keys.load_expiry_keys([expiry_id])
         return self._sealer.open(index, expiry_id, sealed)
 
     def _month(self, time_ms: int) -> int:

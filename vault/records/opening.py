@@ -1,11 +1,18 @@
 """Opening what was chosen: the last step of every disclosure, after its entry is durable and raised."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from consent import bodies
 from vault.crypto.envelopes import ExpiryKey, RecordKey, SubjectKey
+from vault.crypto.errors import CryptoError, ProviderRefusedError, UnsealError
 from vault.records.choose import DOCUMENT, ChosenVersion
+from vault.records.keys import VaultKeys
 from vault.records.query import DisclosedRecord
 
 
@@ -41,11 +48,83 @@ def open_record(
     )
 
 
-def months_of(chosen: Sequence[ChosenVersion]) -> set[int]:
-    """The expiry months whose keys are needed."""
-    return {one.record.expiry_id for one in chosen}
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be opened of one person."""
+
+    subject_id: UUID
+    wrapped_key: bytes
+    versions: Sequence[ChosenVersion]
 
 
-def furnishers_of(chosen: Sequence[ChosenVersion]) -> set[UUID]:
-    """The bodies whose names stand as sources."""
-    return {one.record.furnisher for one in chosen}
+Opened = tuple[DisclosedRecord, ...]
+
+
+class Opener:
+    """Opens chosen record versions; a row that does not open spoils its own answer and no other.
+
+    Args:
+        keys: the vault's keys.
+        engine: for the names of furnishing bodies, which hardly ever change and are remembered.
+    """
+
+    def __init__(self, keys: VaultKeys, engine: AsyncEngine) -> None:
+        self._keys = keys
+        self._engine = engine
+        self._names: dict[UUID, str] = {}
+
+    async def open_all(self, wanted: Sequence[Wanted]) -> list[Opened | CryptoError]:
+        """Opens everything wanted, each answer or the error that spoils it, in order.
+
+        Raises:
+            ProviderError: the provider does not answer; nothing was opened.
+        """
+        subject_keys = await self._subject_keys({one.subject_id: one.wrapped_key for one in wanted})
+        versions = [version for one in wanted for version in one.versions]
+        await self._load_months({version.record.expiry_id for version in versions})
+        await self._learn_names({version.record.furnisher for version in versions})
+        return [self._open(one, subject_keys[one.subject_id]) for one in wanted]
+
+    def _open(self, wanted: Wanted, key: SubjectKey | CryptoError) -> Opened | CryptoError:
+        if isinstance(key, CryptoError):
+            return key
+        try:
+            return tuple(
+                open_record(
+                    version,
+                    key,
+                    self._keys.expiry_key(version.record.expiry_id),
+                    self._names[version.record.furnisher],
+                )
+                for version in wanted.versions
+            )
+        except CryptoError as error:
+            return error
+
+    async def _subject_keys(self, wrapped: Mapping[UUID, bytes]) -> dict[UUID, SubjectKey | CryptoError]:
+        rows = list(wrapped.items())
+        try:
+            return {key.subject: key for key in await self._keys.subject_keys(rows)}
+        except UnsealError:
+            # A batch stands or falls as one: each by itself shows which row is bad.
+            return {subject: await self._subject_key(subject, key) for subject, key in rows}
+
+    async def _subject_key(self, subject: UUID, wrapped: bytes) -> SubjectKey | CryptoError:
+        try:
+            return (await self._keys.subject_keys([(subject, wrapped)]))[0]
+        except UnsealError as error:
+            return error
+
+    async def _load_months(self, months: Collection[int]) -> None:
+        try:
+            await self._keys.load_expiry_keys(months)
+        except (UnsealError, ProviderRefusedError):
+            for month in months:
+                # What is missing afterwards is told where a record needs it.
+                with suppress(UnsealError, ProviderRefusedError):
+                    await self._keys.load_expiry_keys([month])
+
+    async def _learn_names(self, furnishers: Collection[UUID]) -> None:
+        if unknown := set(furnishers) - self._names.keys():
+            async with self._engine.connect() as connection:
+                self._names.update(await bodies.names(connection, unknown))

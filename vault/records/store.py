@@ -96,7 +96,8 @@ _ADD_SUBJECTS = text(
 _ADD_RECORDS = text(
     "INSERT INTO vault.record (subject_id, record_id, version, category, furnisher, reference, content,"
     " basis, display_from, display_until, how_counted, state, expiry_id, wrapped_key, key_check,"
-    " fields, sealed) SELECT t.subject_id, t.record_id, t.version, t.category, t.furnisher, t.reference, t.content, t.basis,"
+    " fields, sealed) SELECT t.subject_id, t.record_id, t.version, t.category, t.furnisher, t.reference,"
+    " t.content, t.basis,"
     " t.display_from, t.display_until, t.how_counted, :state, t.expiry_id, t.wrapped_key, t.key_check,"
     " (CAST(:fields AS text[]))[t.first : t.first + t.width - 1],"
     " (CAST(:sealed AS bytea[]))[t.first : t.first + t.width - 1]"

@@ -8,12 +8,12 @@ from uuid import UUID
 from access_log.entry import EntryType
 from access_log.log import Event, Log
 from access_log.payload import Payload
-from consent import bodies
 from consent.permit import Annotation
+from vault.crypto.errors import CryptoError
 from vault.records import store
 from vault.records.choose import ChosenVersion
 from vault.records.keys import VaultKeys
-from vault.records.opening import furnishers_of, months_of, open_record
+from vault.records.opening import Opener, Wanted
 from vault.records.query import DisclosedRecord
 
 _BEHIND = "_"
@@ -54,7 +54,6 @@ async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list
             return [], None
         records = await store.own(writing.connection, subject_id)
         opened = [ChosenVersion(record, tuple(record.sealed), _no_annotations()) for record in records]
-        names = await bodies.names(writing.connection, furnishers_of(opened)) if opened else {}
         payload = Payload.create(
             EntryType.RIGHTS,
             {
@@ -67,20 +66,11 @@ async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list
         )
         position = writing.add(Event(row.person.stream_id, payload))
     # The view is in the log, durable and raised: only now are the records opened.
-    await keys.expiry_keys(months_of(opened))
-    subject_key = (await keys.subject_keys([(subject_id, row.wrapped_key)]))[0]
-    return [
-        _own(
-            one,
-            open_record(
-                one,
-                subject_key,
-                keys.expiry_key(one.record.expiry_id),
-                names.get(one.record.furnisher, "unknown"),
-            ),
-        )
-        for one in opened
-    ], writing.receipts[position]
+    found = (await Opener(keys, log.engine).open_all([Wanted(subject_id, row.wrapped_key, opened)]))[0]
+    if isinstance(found, CryptoError):
+        raise found
+    own = [_own(one, record) for one, record in zip(opened, found, strict=True)]
+    return own, writing.receipts[position]
 
 
 def _own(chosen: ChosenVersion, record: DisclosedRecord) -> OwnRecord:
