@@ -225,7 +225,7 @@ def demo_provider_router(provider: DemoProvider, views: Views, route_class: type
 
     @router.get("/authorize")
     async def authorize(request: Request) -> Response:
-        return _people(provider, views, read_query(request.url.query))
+        return _people(provider, views, read_query(request))
 
     @router.post("/authorize")
     async def choose(request: Request) -> Response:

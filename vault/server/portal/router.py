@@ -19,7 +19,7 @@ from vault.server.portal.routes import me_route, page_route
 from vault.server.portal.sessions import Sessions
 from vault.server.portal.sign_in import CALLBACK_PATH, SignIn, sign_in_router
 from vault.server.portal.single_use import SingleUse
-from vault.server.portal.views import STYLE_PATH, Views
+from vault.server.portal.views import ICON_PATH, STYLE_PATH, Views
 from vault.server.portal.words import Words
 
 COOKIE: Final = "creditvault"
@@ -71,7 +71,7 @@ def open_portal(vault: Vault) -> Portal:
     router.include_router(pages_router(own, sessions, views, vault.log, as_page))
     router.include_router(sign_in_router(sign_in, sessions, as_page))
     router.include_router(me_router(own, sessions, Words(vault.catalogue), me_route(sessions.cookie.name)))
-    for path, document in ((NOTICE_PATH, page.document), (STYLE_PATH, views.style)):
+    for path, document in ((NOTICE_PATH, page.document), (STYLE_PATH, views.asset), (ICON_PATH, views.asset)):
         router.add_api_route(path, document, include_in_schema=False)
     if demo is not None:
         router.include_router(demo_provider_router(demo, views, as_page))

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import Request, Response
@@ -142,6 +141,7 @@ def _failure_page(views: Views, error: Exception) -> Response:
 
 
 def _path(request: Request) -> str:
-    """Where the person was: path and query, of this server."""
-    parts = urlsplit(str(request.url))
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    """Where the person was: path and query as they were sent, without the host they were sent to."""
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")

@@ -105,7 +105,7 @@ class SignIn:
         if self._provider is None or content is None:
             raise SignInBrokenError
         try:
-            returned = read_query(request.url.query)
+            returned = read_query(request)
         except RequestFormError:
             raise SignInBrokenError from None
         attempt = Attempt(content["state"], content["nonce"], content["verifier"])

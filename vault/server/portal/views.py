@@ -1,4 +1,4 @@
-"""Pages: templates, the headers that fence them in, and the one stylesheet. No script runs on any of them."""
+"""Pages: templates, the headers that fence them in, stylesheet and icon. No script runs on any of them."""
 
 import hashlib
 import re
@@ -9,6 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from vault.catalogue import Catalogue
@@ -18,8 +19,12 @@ from vault.server.settings import Settings
 _HERE: Final = Path(__file__).parent
 LANGUAGE: Final = "en"
 STYLE_PATH: Final = "/assets/portal.css"
+ICON_PATH: Final = "/assets/icon.svg"
+_ASSETS: Final = {STYLE_PATH: "text/css", ICON_PATH: "image/svg+xml"}
 # What a registered redirect URI may begin with; anything else would be words of its own in the policy below.
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_IMMUTABLE: Final = "public, max-age=31536000, immutable"
+_SHORT: Final = "public, max-age=300"
 _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -37,8 +42,7 @@ class Views:
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        style = (_HERE / "assets" / "portal.css").read_bytes()
-        self._style = style
+        self._assets = {path: (_HERE / path.removeprefix("/")).read_bytes() for path in _ASSETS}
         self._zone = catalogue.timezone
         self._templates = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
@@ -54,7 +58,8 @@ class Views:
             words=Words(catalogue),
             operator=settings,
             zone=self._zone.key,
-            style=f"{STYLE_PATH}?v={hashlib.sha256(style).hexdigest()[:12]}",
+            style=self._address(STYLE_PATH),
+            icon=self._address(ICON_PATH),
             session=None,
             section=None,
         )
@@ -85,13 +90,14 @@ class Views:
         """A page that says one thing."""
         return self.page("message.html", status=status, title=title, text=text)
 
-    async def style(self) -> Response:
-        """The stylesheet. Its address changes with its content."""
-        return Response(
-            self._style,
-            media_type="text/css",
-            headers={"Cache-Control": "public, max-age=31536000, immutable"},
-        )
+    async def asset(self, request: Request) -> Response:
+        """The stylesheet or the icon. An address with a version stands for one content, for ever."""
+        path = request.scope["path"]
+        cached = _IMMUTABLE if "v" in request.query_params else _SHORT
+        return Response(self._assets[path], media_type=_ASSETS[path], headers={"Cache-Control": cached})
+
+    def _address(self, path: str) -> str:
+        return f"{path}?v={hashlib.sha256(self._assets[path]).hexdigest()[:12]}"
 
 
 def headers(form_target: str | None = None) -> dict[str, str]:

@@ -56,8 +56,9 @@ RULES: Final[Mapping[str, str]] = {
     "RULES 8.7": "Its display had ended.",
     "RULES 8.8": "It is outside the dates you consented to.",
 }
+_OPEN: Final = "May be shown to others"
 _STATES: Final[Mapping[str, str]] = {
-    "shown": "May be shown to others",
+    "shown": _OPEN,
     "held": "Held back until you have been told of it",
     "repaired": "Repaired: shown to nobody",
     "annulled": "Annulled: shown to nobody",
@@ -81,7 +82,7 @@ _SUPPORTING: Final[Mapping[str, str]] = {
     "scheme": "Kind of identity number",
 }
 _SOMEBODY: Final = "An organization"
-_RANGE: Final = re.compile(r"(?<=\w)-(?=\d)")
+_RANGE: Final = re.compile(r"(\d\w?)-(?=\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Words:
     Args:
         catalogue: the titles of what it knows.
     """
+
+    open_to_others = _OPEN
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -141,7 +144,7 @@ class Words:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if field is not None and field.kind in ("enum", "class"):
-            return _RANGE.sub("\N{EN DASH}", str(value)).replace("-", " ")
+            return _RANGE.sub("\\1\N{EN DASH}", str(value)).replace("-", " ")
         return self.plain(value)
 
     def supporting(self, name: str) -> str:
