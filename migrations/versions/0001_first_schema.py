@@ -5,23 +5,22 @@ from pathlib import Path
 from alembic import op
 from sqlalchemy import text
 
-from migrations.schema import METADATA
-
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 APPLICATION = "creditvault_app"
-_QUEUE = Path(__file__).parents[1] / "sql" / "procrastinate-3.10.0.sql"
+_SQL = Path(__file__).parents[1] / "sql"
+_TABLES = _SQL / "0001_tables.sql"
+_QUEUE = _SQL / "procrastinate-3.10.0.sql"
 
 
 def upgrade() -> None:
     for schema in ("access_log", "consent", "vault"):
         op.execute(f"CREATE SCHEMA {schema}")
         op.execute(f"GRANT USAGE ON SCHEMA {schema} TO {APPLICATION}")
-    for metadata in METADATA:
-        metadata.create_all(op.get_bind())
+    op.get_bind().exec_driver_sql(_TABLES.read_text())
     _partitions()
     _append_only()
     _jobs()
