@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +16,6 @@ from demo.client import BodyClient
 from demo.narrator import Narrator, StoryError
 from demo.people import Invented
 from demo.stage import Stage
-
-_OK = 200
-_FORBIDDEN = 403
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def permitted(stage: Stage, response: httpx.Response) -> Logged:
     Raises:
         StoryError: it was not permitted, or its receipt does not verify.
     """
-    if response.status_code != _OK:
+    if response.status_code != HTTPStatus.OK:
         raise StoryError(
             f"a query that should be permitted was answered {response.status_code}: {response.text}"
         )
@@ -103,7 +101,7 @@ def refused(stage: Stage, narrator: Narrator, response: httpx.Response, rule: st
     """
     answer = response.json()
     narrator.check(
-        response.status_code == _FORBIDDEN and answer.get("rule") == rule,
+        response.status_code == HTTPStatus.FORBIDDEN and answer.get("rule") == rule,
         f"{words}: refused by {rule}. {answer.get('detail', '')}",
     )
     return _verified(stage, answer, EntryType.QUERY_REFUSED)

@@ -1,5 +1,6 @@
 """A citizen with a browser: signs in, decides about a consent, sees who asked, takes a consent back."""
 
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -26,11 +27,10 @@ class Citizen:
         Raises:
             StoryError: the provider does not ask who one is, or the page does not open.
         """
-        page = await self._browser.open(url)
+        page = _opened(await self._browser.open(url))
         if urlsplit(page.url).path.startswith("/demo-provider/"):
-            page = await self._browser.send(page, _form(page, "number"), fill={"number": self.person.number})
-        if page.status >= 400:  # noqa: PLR2004 -- HTTP: from here on it is an error
-            raise StoryError(f"the page {urlsplit(page.url).path} answered {page.status}: {page.text}")
+            chosen = {"number": self.person.number}
+            page = _opened(await self._browser.send(page, _form(page, "number"), fill=chosen))
         return page
 
     async def grant(self, consent_page: Page, without: str) -> dict[str, str]:
@@ -70,6 +70,12 @@ class Citizen:
             raise StoryError(f"the withdrawal was answered {answer.status_code}")
         body: dict[str, Any] = answer.json()
         return body
+
+
+def _opened(page: Page) -> Page:
+    if page.status != HTTPStatus.OK:
+        raise StoryError(f"the page {urlsplit(page.url).path} answered {page.status}: {page.text}")
+    return page
 
 
 def _form(page: Page, *names: str) -> Form:

@@ -53,7 +53,7 @@ class Narrator:
             StoryError: it does not hold.
         """
         if not holds:
-            self.fail(words)
+            self.fail(f"this does not hold: {words}")
         self.held(words)
 
     def held(self, words: str) -> None:

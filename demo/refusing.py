@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import httpx
 
@@ -17,7 +18,6 @@ from demo.narrator import Narrator
 from demo.people import CITIZEN, NEIGHBOUR, STRANGER
 from demo.stage import Stage
 
-_UNAUTHENTICATED = 401
 _OTHER_PURPOSE = "credit-review"
 _TAX_FIELDS = ("TAX.breach", "TAX.status")
 
@@ -102,7 +102,7 @@ def _as_told(logged: Logged) -> dict[str, object]:
 
 def _turned_away(narrator: Narrator, answer: httpx.Response, words: str) -> None:
     narrator.check(
-        answer.status_code == _UNAUTHENTICATED and "receipt" not in answer.json(),
+        answer.status_code == HTTPStatus.UNAUTHORIZED and "receipt" not in answer.json(),
         f"{words}: {answer.status_code}, {answer.json().get('detail', '')}",
     )
 

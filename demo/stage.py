@@ -11,6 +11,7 @@ import httpx
 
 from access_log.checkpoint import VerifierKey
 from consent import bodies
+from demo import leftovers
 from demo.cast import OPERATOR, Cast, gather
 from demo.client import BodyClient
 from demo.home import passphrase_file
@@ -84,7 +85,9 @@ class Stage:
 @contextmanager
 def database(home: Path) -> Iterator[EmbeddedDatabase]:
     """The embedded PostgreSQL, running for as long as the block lasts."""
-    embedded = EmbeddedDatabase(home / "postgresql")
+    folder = (home / "postgresql").resolve()
+    leftovers.clear(folder)
+    embedded = EmbeddedDatabase(folder)
     try:
         yield embedded
     finally:
