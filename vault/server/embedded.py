@@ -4,6 +4,7 @@ Roles and database are those of production: an owner for migrations, an applicat
 more than it needs. Only local socket connections are served.
 """
 
+import atexit
 import os
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class EmbeddedDatabase:
     def stop(self) -> None:
         """Gives up this process's hold; the server stops when it was the last."""
         self._server.cleanup()
+        # It would clean up once more at exit, and make its runtime folder anew for that.
+        atexit.unregister(self._server._cleanup)  # noqa: SLF001 -- the package offers no other way
 
     def _prepare(self) -> None:
         engine = create_engine(self.url("postgres", "postgres"), isolation_level="AUTOCOMMIT")
