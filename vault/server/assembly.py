@@ -144,6 +144,22 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
         await engine.dispose()
 
 
+@asynccontextmanager
+async def open_log(settings: Settings, database_url: str) -> AsyncIterator[Log]:
+    """The log alone, not started: to look at it, even where it would refuse to start.
+
+    Raises:
+        VaultError, CryptoError: what is missing or wrong, and what to do.
+    """
+    provider = keyring(settings)
+    engine = application_engine(database_url, settings)
+    try:
+        keys = await VaultKeys.open(engine, provider)
+        yield _log(settings, engine, keys, load_catalogue(settings.pack))
+    finally:
+        await engine.dispose()
+
+
 def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Catalogue) -> Log:
     origin = settings.log_origin
     return Log(

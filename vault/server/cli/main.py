@@ -5,18 +5,19 @@ Exit codes: 0 done; 1 done, and something was found wrong (rejected rows, tamper
 
 import sys
 
-import click
 import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from typer.exceptions import Abort, TyperException
 
 from access_log.errors import AccessLogError
 from consent.errors import ConsentError
 from vault.crypto.errors import CryptoError
 from vault.errors import VaultError
-from vault.server.cli import serving
+from vault.server.cli import log, serving
 
 NOT_DONE = 2
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="creditvault",
@@ -27,17 +28,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 serving.add_to(app)
+app.add_typer(log.app, name="log")
 
 
 def main() -> None:
     """Runs one command; every expected error is one line on standard error that says what to do."""
     try:
         code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(NOT_DONE)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+    except TyperException as error:
+        _say(f"{error.format_message()} See `{_asked()} --help`.")
+    except (Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
     except ValidationError as error:
         # Only which setting and which rule: a value may be a secret.
         faults = [f"CREDITVAULT_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
@@ -53,6 +54,18 @@ def main() -> None:
     else:
         sys.exit(code if isinstance(code, int) else 0)
     sys.exit(NOT_DONE)
+
+
+def _asked() -> str:
+    """The command as far as it names one: no option and no value is repeated."""
+    known: list[str] = []
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    for word in sys.argv[1:]:
+        if word not in commands:
+            break
+        known.append(word)
+        commands = getattr(commands[word], "commands", {})
+    return " ".join(["creditvault", *known])
 
 
 def _say(text: str | None) -> None:
