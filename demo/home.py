@@ -35,7 +35,7 @@ def reserved(home: Path) -> Iterator[None]:
         SetUpError: another demo holds it, or it cannot be made.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(home / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise SetUpError(

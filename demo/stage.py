@@ -3,11 +3,12 @@
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 from access_log.checkpoint import VerifierKey
 from consent import bodies
@@ -91,7 +92,8 @@ def database(home: Path) -> Iterator[EmbeddedDatabase]:
     try:
         yield embedded
     finally:
-        embedded.stop()
+        with suppress(psutil.Error):  # a server that was killed cannot be stopped
+            embedded.stop()
 
 
 @asynccontextmanager
