@@ -98,7 +98,7 @@ class OwnRecordsOut(BaseModel):
     """Everything held about you. Looking at it is itself an entry of your stream."""
 
     records: list[OwnRecordOut]
-    receipt: str | None = Field(description="Of that entry; null where nothing is held.")
+    receipt: str | None = Field(description="Of that entry; null where the vault does not know you.")
 
 
 class FrequencyOut(BaseModel):

@@ -1,0 +1,152 @@
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from access_log.checkpoint import VerifierKey
+from access_log.payload import check_opening
+from access_log.receipt import verify_receipt
+from demo.identities import fictitious_identity
+from tests.vault.people import ENROLLED, OTHER, UNKNOWN
+from tests.vault.server.portal.conftest import FIELDS, Browser, Site
+
+READS = ("/v1/me", "/v1/me/accesses", "/v1/me/accesses/0", "/v1/me/records", "/v1/me/consents")
+
+
+async def get(browser: Browser, path: str) -> dict[str, object]:
+    response = await browser.http.get(path)
+    assert response.status_code == httpx.codes.OK, response.text
+    return dict(response.json())
+
+
+async def test_without_a_session_nothing_is_told(site: Site) -> None:
+    async with site.browser() as browser:
+        answers = [await browser.http.get(path) for path in READS]
+        answers.append(await browser.http.post(f"/v1/me/consents/{uuid4()}/withdraw"))
+    for answer in answers:
+        assert answer.status_code == httpx.codes.UNAUTHORIZED
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["www-authenticate"].startswith("Cookie ")
+        assert answer.json()["type"] == "urn:creditvault:problem:not-signed-in"
+
+
+async def test_a_bodys_token_is_no_session(site: Site) -> None:
+    async with site.browser() as browser:
+        answer = await browser.http.get("/v1/me", headers={"Authorization": "DPoP x", "DPoP": "x"})
+    assert answer.status_code == httpx.codes.UNAUTHORIZED
+
+
+async def test_who_asked_what_for_and_on_which_basis(site: Site) -> None:
+    await site.court_asks(ENROLLED)
+    await site.court_asks(ENROLLED, "credit-granting")
+    async with site.browser() as browser:
+        await browser.sign_in(ENROLLED)
+        refused, permitted, *_ = (await browser.http.get("/v1/me/accesses")).json()["accesses"]
+        proof = (await browser.http.get(f"/v1/me/accesses/{permitted['index']}")).json()
+    assert permitted["decision"] == "permitted"
+    assert permitted["body"]["name"] == "Example District Court"
+    assert permitted["officer_role"] == "case officer"
+    assert permitted["purpose"] == "court-enforcement"
+    assert permitted["basis"] == {
+        "kind": "authorization",
+        "title": "Fictitious Enforcement Act",
+        "article": "Article 1",
+        "granted_at": None,
+    }
+    assert (permitted["fields"], permitted["records_shown"], permitted["released"]) == (["FIN.type"], 1, True)
+    assert permitted["rule"] is permitted["reason"] is None
+    assert refused["decision"] == "refused"
+    assert refused["rule"].startswith("RULES ")
+    assert refused["reason"]
+    assert (refused["records_shown"], refused["released"]) == (None, False)
+    key = VerifierKey.parse(site.vault.log.key.verifier_key())
+    verified = verify_receipt(proof["receipt"], [key])
+    assert verified.index == permitted["index"]
+    assert check_opening(verified.entry, proof["opening"])["fields"] == ["FIN.type"]
+
+
+async def test_my_records_hold_everything_and_the_view_is_logged(site: Site) -> None:
+    async with site.browser() as browser:
+        await browser.sign_in(ENROLLED)
+        answer = (await browser.http.get("/v1/me/records")).json()
+        newest = (await browser.http.get("/v1/me/accesses")).json()["accesses"][0]
+    records = {one["category"]["code"]: one for one in answer["records"]}
+    assert records["IDN"]["fields"]["number"] == fictitious_identity(ENROLLED)[0]
+    contract = records["FIN"]
+    assert contract["category"]["title"] == "Credit contract"
+    assert contract["fields"]["contract_start"] == "2026-01-15"
+    assert contract["source"]["document"]["number"] == "CONTRACT-1"
+    assert contract["display"]["first_day"] == "2026-01-15"
+    assert contract["supporting"] == {"reference": "LOAN-1"}
+    assert f"\nindex {newest['index']}\n" in answer["receipt"]
+    assert newest["kind"] == "own rights"
+
+
+async def test_a_consent_is_withdrawn_once_with_the_token_of_the_session(site: Site) -> None:
+    consent_id = await site.consent(ENROLLED, frequency=None)
+    path = f"/v1/me/consents/{consent_id}/withdraw"
+    async with site.browser() as browser:
+        await browser.sign_in(ENROLLED)
+        for wrong in (b"", b"x", b"\xe9", b"0" * 64):
+            answer = await browser.http.post(path, headers=[(b"X-CSRF-Token", wrong)])
+            assert answer.status_code == httpx.codes.FORBIDDEN
+            assert answer.json()["type"] == "urn:creditvault:problem:forbidden"
+        (before,) = (await browser.http.get("/v1/me/consents")).json()["consents"]
+        token = {"X-CSRF-Token": (await browser.me())["csrf_token"]}
+        done = await browser.http.post(path, headers=token)
+        again = await browser.http.post(path, headers=token)
+        (after,) = (await browser.http.get("/v1/me/consents")).json()["consents"]
+    assert (before["state"], before["fields"], before["max_uses"]) == ("active", list(FIELDS), 3)
+    assert done.status_code == httpx.codes.OK
+    assert (done.json()["consent_id"], done.json()["state"]) == (str(consent_id), "withdrawn")
+    assert done.json()["copy_jws"] == after["copy_jws"] != before["copy_jws"]
+    assert [event["event"] for event in after["events"]] == ["granted", "withdrawn"]
+    assert (again.status_code, again.json()["type"]) == (409, "urn:creditvault:problem:conflict")
+
+
+async def test_what_is_somebody_elses_is_as_if_it_were_not(site: Site) -> None:
+    await site.court_asks(OTHER)
+    consent_id = await site.consent(OTHER)
+    async with site.browser() as other, site.browser() as browser:
+        await other.sign_in(OTHER)
+        theirs = (await other.http.get("/v1/me/accesses")).json()["accesses"][0]["index"]
+        await browser.sign_in(ENROLLED)
+        token = {"X-CSRF-Token": (await browser.me())["csrf_token"]}
+        mine, none = f"/v1/me/consents/{consent_id}/withdraw", f"/v1/me/consents/{uuid4()}/withdraw"
+        answers = [await browser.http.post(path, headers=token) for path in (mine, none)]
+        answers += [await browser.http.get(f"/v1/me/accesses/{index}") for index in (theirs, 10**9)]
+        malformed = await browser.http.post("/v1/me/consents/x/withdraw", headers=token)
+        (still,) = (await other.http.get("/v1/me/consents")).json()["consents"]
+    assert {answer.status_code for answer in answers} == {httpx.codes.NOT_FOUND}
+    assert len({answer.text for answer in answers}) == 1
+    assert malformed.status_code == httpx.codes.BAD_REQUEST
+    assert still["state"] == "active"
+
+
+async def test_someone_unknown_is_told_that_nothing_is_held(site: Site) -> None:
+    async with site.browser() as browser:
+        await browser.sign_in(UNKNOWN)
+        me = await browser.me()
+        assert (me["known"], me["display_name"]) == (False, fictitious_identity(UNKNOWN)[1])
+        assert await get(browser, "/v1/me/accesses") == {"accesses": []}
+        assert await get(browser, "/v1/me/records") == {"records": [], "receipt": None}
+        assert await get(browser, "/v1/me/consents") == {"consents": []}
+        answer = await browser.http.post(
+            f"/v1/me/consents/{uuid4()}/withdraw", headers={"X-CSRF-Token": me["csrf_token"]}
+        )
+        assert answer.status_code == httpx.codes.NOT_FOUND
+
+
+@pytest.mark.parametrize("path", [*READS[:2], "/v1/me/accesses/{index}", *READS[3:]])
+async def test_every_route_is_documented(site: Site, path: str) -> None:
+    async with site.browser() as browser:
+        document = (await browser.http.get("/openapi.json")).json()
+    operation = document["paths"][path]["get"]
+    assert operation["summary"]
+    assert operation["security"] == [{"citizen_session": []}]
+    assert "$ref" in operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert "401" in operation["responses"]
+    assert document["components"]["securitySchemes"]["citizen_session"]["in"] == "cookie"
+    assert not [
+        each for each in document["paths"] if each.startswith(("/demo-provider", "/sign", "/consents"))
+    ]
