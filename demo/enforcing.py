@@ -36,7 +36,7 @@ async def ask_as_court(stage: Stage, narrator: Narrator) -> Enforced:
         authorization = await statutes.read_authorization(connection, stage.cast.authorization)
         names = {one.registrar_id: one.name for one in await registrars.list_registrars(connection)}
     if authorization is None or authorization.approver_id is None:
-        narrator.fail("The court's authorization is not registered, or not approved.")
+        narrator.fail("the court's authorization is not registered, or not approved.")
     proposer, approver = names[authorization.proposer_id], names[authorization.approver_id]
     narrator.check(
         authorization.state == "approved" and proposer != approver,

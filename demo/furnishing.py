@@ -74,7 +74,7 @@ async def _send_contracts(bank: BodyClient, token: str, lines: Sequence[str], na
         for batch in _batches(lines):
             answer = await _submit(bank, token, batch, narrator)
             if answer["rejected"]:
-                narrator.fail(f"Records were rejected that should not be: {answer['rejects'][0]}")
+                narrator.fail(f"records were rejected that should not be: {answer['rejects'][0]}")
             new += answer["enrolled"]
             standing += answer["standing"]
             advance(len(batch))
@@ -123,7 +123,7 @@ async def _send_others(stage: Stage, narrator: Narrator) -> None:
         token = await client.statutory_token({"type": "record_submission", "categories": [one.category]})
         answer = await _submit(client, token, [json.dumps(one.submission)], narrator)
         if answer["enrolled"] + answer["standing"] != 1:
-            narrator.fail(f"A record of {one.category} was rejected: {answer['rejects']}")
+            narrator.fail(f"a record of {one.category} was rejected: {answer['rejects']}")
         told.append(
             (
                 one.category,
@@ -136,8 +136,7 @@ async def _send_others(stage: Stage, narrator: Narrator) -> None:
     narrator.table(("kind", "from", "about", "document"), told)
     narrator.check(
         {kind for kind, *_ in told} == {"JUD", "LAB", "LIC", "TAX"},
-        f"The vault holds {ENROLLED + len(told):,} records of {ENROLLED:,} people; "
-        f"this story follows one of them, {CITIZEN.name}.",
+        f"{ENROLLED + len(told):,} records of {ENROLLED:,} people stand. The story follows {CITIZEN.name}.",
     )
 
 

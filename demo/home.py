@@ -39,7 +39,7 @@ def reserved(home: Path) -> Iterator[None]:
         descriptor = os.open(home / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise SetUpError(
-            f"The demo cannot keep its files under {home} ({error.strerror}): name another folder "
+            f"its files cannot be kept under {home} ({error.strerror}): name another folder "
             "with CREDITVAULT_HOME."
         ) from None
     try:
@@ -47,7 +47,7 @@ def reserved(home: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SetUpError(
-                f"Another demo runs on {home}: end it with Ctrl-C there, or name another folder with "
+                f"another demo runs on {home}: end it with Ctrl-C there, or name another folder with "
                 "CREDITVAULT_HOME."
             ) from None
         yield

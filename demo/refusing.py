@@ -62,7 +62,7 @@ async def refuse(
     withdrawn = await citizen.withdraw(consented.consent_id)
     receipt = verify_receipt(withdrawn["receipt"], stage.log_keys)
     if receipt.entry.type is not EntryType.CONSENT:
-        narrator.fail("The receipt of the withdrawal is of another entry.")
+        narrator.fail("the receipt of the withdrawal is of another entry.")
     refusals.append(
         refused(stage, narrator, await inquiry.ask(), "RULES 3.5", "The consent was withdrawn a moment ago")
     )

@@ -67,7 +67,7 @@ class ServerProcess:
                     time.sleep(_STEP)
         finally:
             os.close(descriptor)
-        raise SetUpError(f"A server of an earlier demo still runs and cannot be ended; see {self._pid_file}.")
+        raise SetUpError(f"a server of an earlier demo still runs and cannot be ended; see {self._pid_file}.")
 
     def start(self) -> None:
         """Starts the server, with the settings in this process's environment; it is not ready yet."""
@@ -101,7 +101,7 @@ class ServerProcess:
                     if (await http.get(f"{base}/readyz")).is_success:
                         return
                 await asyncio.sleep(_STEP)
-        raise StoryError(f"The server is not ready after {_START_SECONDS:.0f} s; its log is {self.log}.")
+        raise StoryError(f"the server is not ready after {_START_SECONDS:.0f} s; its log is {self.log}.")
 
     def check(self) -> None:
         """Whether it still runs.
@@ -111,7 +111,7 @@ class ServerProcess:
         """
         if self._process is not None and self._process.poll() is not None:
             raise StoryError(
-                f"The server ended by itself (exit code {self._process.returncode}); its log is {self.log}."
+                f"the server ended by itself (exit code {self._process.returncode}); its log is {self.log}."
             )
 
     def stop(self) -> None:
@@ -139,7 +139,7 @@ def choose_port(asked: int | None) -> int:
     """
     if asked is not None:
         if not _free(asked):
-            raise SetUpError(f"Port {asked} is taken: name another one, or leave --port out.")
+            raise SetUpError(f"port {asked} is taken: name another one, or leave --port out.")
         return asked
     if _free(USUAL_PORT):
         return USUAL_PORT

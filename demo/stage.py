@@ -86,6 +86,7 @@ class Stage:
 @contextmanager
 def database(home: Path) -> Iterator[EmbeddedDatabase]:
     """The embedded PostgreSQL, running for as long as the block lasts."""
+    _forget_foreign_runtime_folder()
     folder = (home / "postgresql").resolve()
     leftovers.clear(folder)
     embedded = EmbeddedDatabase(folder)
@@ -94,6 +95,13 @@ def database(home: Path) -> Iterator[EmbeddedDatabase]:
     finally:
         with suppress(psutil.Error):  # a server that was killed cannot be stopped
             embedded.stop()
+
+
+def _forget_foreign_runtime_folder() -> None:
+    """Whoever became another user with `su` still has the first one's folder in the environment."""
+    named = os.environ.get("XDG_RUNTIME_DIR")
+    if named is not None and not os.access(named, os.W_OK):
+        del os.environ["XDG_RUNTIME_DIR"]
 
 
 @asynccontextmanager

@@ -139,7 +139,7 @@ async def _stay(running: Stage, narrator: Narrator) -> None:
     verify = ("-m", "access_log", "verify", running.log_url, "--log-key", running.log_key)
     narrator.command("Verify the whole log:", shlex.join([sys.executable, *verify]))
     narrator.command(
-        f"Sign in as anybody, {CITIZEN.name} for example, and see who asked:",
+        f"In a browser: sign in as anybody, {CITIZEN.name} for example, and see who asked:",
         shlex.join([sys.executable, "-m", "webbrowser", f"{running.base}/accesses"]),
     )
     narrator.say("Ctrl-C ends it.")
