@@ -1,5 +1,7 @@
 """The web application: every room's routes behind one boundary."""
 
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -27,6 +29,9 @@ def build_app(vault: Vault) -> FastAPI:
         title="Credit vault",
         version="1",
         description=_DESCRIPTION,
+        # The interactive pages would load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
         openapi_tags=[
             {"name": "queries", "description": "Authorized bodies ask."},
             {"name": "records", "description": "Furnishers hand in records."},
@@ -55,6 +60,7 @@ def build_app(vault: Vault) -> FastAPI:
     app.include_router(portal.router)
     app.include_router(log_router(vault.log))
     _add_operation(app, vault)
+    _describe_security(app)
     app.add_middleware(
         RequestBoundary,
         max_body=settings.max_body,
@@ -62,6 +68,23 @@ def build_app(vault: Vault) -> FastAPI:
         batch_paths=["/v1/records"],
     )
     return app
+
+
+def _describe_security(app: FastAPI) -> None:
+    """Names the schemes the routes refer to."""
+    generate = app.openapi
+
+    def with_schemes() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            schema["components"].setdefault("securitySchemes", {})["dpop"] = {
+                "type": "http",
+                "scheme": "DPoP",
+                "description": "A DPoP-bound access token, and a fresh proof in the DPoP header.",
+            }
+        return generate()
+
+    app.openapi = with_schemes  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def _add_operation(app: FastAPI, vault: Vault) -> None:

@@ -100,7 +100,9 @@ async def set_up(settings: Settings, database_url: str) -> None:
     try:
         await VaultKeys.create(engine, provider)
         keys = await VaultKeys.open(engine, provider)
-        await _log(settings, engine, keys, load_catalogue(settings.pack)).create()
+        log = _log(settings, engine, keys, load_catalogue(settings.pack))
+        await log.create()
+        await log.make_partitions_ahead()
     finally:
         await engine.dispose()
 

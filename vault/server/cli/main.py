@@ -14,7 +14,7 @@ from access_log.errors import AccessLogError
 from consent.errors import ConsentError
 from vault.crypto.errors import CryptoError
 from vault.errors import VaultError
-from vault.server.cli import log, serving
+from vault.server.cli import authorizing, body, docs, doctor, enrolling, log, serving
 
 NOT_DONE = 2
 INTERRUPTED = 130
@@ -28,7 +28,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 serving.add_to(app)
+app.command(name="doctor")(doctor.doctor)
+app.command(name="enrol")(enrolling.enrol)
+app.add_typer(body.app, name="body")
+app.add_typer(body.officers, name="officer")
+app.add_typer(authorizing.registrar, name="registrar")
+app.add_typer(authorizing.basis, name="basis")
+app.add_typer(authorizing.authorization, name="authorization")
 app.add_typer(log.app, name="log")
+app.command(name="docs", hidden=True)(docs.docs)
 
 
 def main() -> None:
@@ -36,7 +44,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
-        _say(f"{error.format_message()} See `{_asked()} --help`.")
+        _say(f"{error.format_message().rstrip('.')}. See `{_asked()} --help`.".removeprefix(". "))
     except (Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except ValidationError as error:
