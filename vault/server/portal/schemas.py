@@ -4,9 +4,47 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from vault.schemas import DisplayOut, SourceOut
+
+_ACCESS: JsonDict = {
+    "index": 4711,
+    "time": "2026-11-24T08:46:00.123Z",
+    "kind": "query permitted",
+    "body": {"name": "Example Bank", "contact": "privacy@bank.example", "address": "1 Example Street"},
+    "officer_role": "loan officer",
+    "purpose": "credit-granting",
+    "case_reference": "LOAN-2026-00042",
+    "basis": {"kind": "consent", "title": None, "article": None, "granted_at": "2026-11-24T08:40:00Z"},
+    "fields": ["FIN.type", "FIN.status"],
+    "decision": "permitted",
+    "rule": None,
+    "reason": None,
+    "records_shown": 1,
+    "released": True,
+    "concerns": None,
+    "details": {"purpose": "credit-granting", "decision": "permitted"},
+    "opening": None,
+}
+_CONSENT: JsonDict = {
+    "consent_id": "5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11",
+    "body": "Example Bank",
+    "purpose": {"code": "credit-granting", "title": "Deciding on a credit the person applied for"},
+    "fields": ["FIN.type", "FIN.status"],
+    "mode": "view",
+    "state": "active",
+    "granted_at": "2026-11-24T08:40:00Z",
+    "expires_at": "2026-12-24T08:40:00Z",
+    "uses": 1,
+    "max_uses": 20,
+    "frequency": None,
+    "data_range": {"first": None, "last": None},
+    "data_life_days": 0,
+    "events": [{"event": "granted", "at": "2026-11-24T08:40:00Z"}],
+    "copy_jws": "eyJhbGciOiJFZDI1NTE5In0.eyJyZWNvcmRfaWQiOiLigKYifQ.c2lnbmF0dXJl",
+}
 
 
 class MeOut(BaseModel):
@@ -39,6 +77,8 @@ class AccessBasisOut(BaseModel):
 class AccessOut(BaseModel):
     """One entry of your own stream of the access log. Members that do not belong to its kind are null."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_ACCESS]})
+
     index: int = Field(description="Of the entry in the log.")
     time: datetime
     kind: str
@@ -68,6 +108,10 @@ class AccessesOut(BaseModel):
 
 class AccessProofOut(AccessOut):
     """One entry with its receipt."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**_ACCESS, "receipt": "c2sp.org/tlog-proof@v1"}]}
+    )
 
     receipt: str = Field(description="A C2SP tlog-proof against the newest released checkpoint.")
 
@@ -124,6 +168,8 @@ class ConsentEventOut(BaseModel):
 
 class ConsentOut(BaseModel):
     """One consent of yours."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CONSENT]})
 
     consent_id: UUID
     body: str

@@ -9,6 +9,7 @@ from access_log.receipt import verify_receipt
 from demo.identities import fictitious_identity
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN
 from tests.vault.server.portal.conftest import FIELDS, Browser, Site
+from vault.server.portal.schemas import AccessOut, AccessProofOut, ConsentOut
 
 READS = ("/v1/me", "/v1/me/accesses", "/v1/me/accesses/0", "/v1/me/records", "/v1/me/consents")
 
@@ -150,3 +151,9 @@ async def test_every_route_is_documented(site: Site, path: str) -> None:
     assert not [
         each for each in document["paths"] if each.startswith(("/demo-provider", "/sign", "/consents"))
     ]
+
+
+def test_every_example_is_one() -> None:
+    for model in (AccessOut, AccessProofOut, ConsentOut):
+        for example in model.model_json_schema()["examples"]:
+            model.model_validate(example)

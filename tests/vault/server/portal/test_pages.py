@@ -1,4 +1,5 @@
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -6,11 +7,16 @@ import pytest
 from sqlalchemy import create_engine
 
 from access_log.cli import main as access_log_command
+from access_log.entry import EntryType
+from access_log.log import Event
+from access_log.merkle import leaf_hash
+from access_log.payload import Payload
 from consent.bodies import Contact, add_body
 from demo.identities import fictitious_identity
 from tests.consent.registers import OPERATOR, new_body
-from tests.vault.people import ENROLLED, OTHER
+from tests.vault.people import ENROLLED, OTHER, person
 from tests.vault.server.portal.conftest import Site
+from vault.rights.accesses import accesses
 from vault.server.portal import pages
 from vault.server.portal.own import Own
 
@@ -281,3 +287,60 @@ async def test_a_form_that_is_none_is_answered_by_a_page(site: Site) -> None:
         response = await browser.http.post("/sign-out", json={"csrf": "x"})
     assert response.status_code == httpx.codes.BAD_REQUEST
     assert "This could not be read" in response.text
+
+
+async def test_an_answer_that_never_left_is_told_with_the_query_it_was_for(site: Site) -> None:
+    await site.court_asks(ENROLLED)
+    row = await person(site.vault, ENROLLED)
+    async with site.vault.engine.connect() as connection:
+        query = (await accesses(connection, site.vault.log, row.person.subject_id))[0]
+    notice = {"query": leaf_hash(query.raw).hex(), "reason": "the answer could not be released"}
+    async with site.vault.log.writing() as writing:
+        writing.add(Event(row.person.stream_id, Payload.create(EntryType.NOT_RELEASED, notice)))
+    async with site.browser() as browser:
+        page = await browser.sign_in(ENROLLED, "/accesses")
+    assert "An answer about you was stopped and never left the vault" in page.text
+    assert f"It would have answered the query of entry {query.index}" in page.text
+    assert "Stopped" in page.text
+    assert "Nothing was shown: the answer was stopped before it left the vault." in page.text
+
+
+async def test_an_entry_whose_content_is_no_longer_kept_is_still_listed(site: Site) -> None:
+    await site.court_asks(ENROLLED)
+    async with site.vault.engine.begin() as connection:
+        await connection.exec_driver_sql("DELETE FROM access_log.payload")
+    async with site.browser() as browser:
+        page = await browser.sign_in(ENROLLED, "/accesses?show=everything")
+        (query, _) = [one for one in page.links if re.fullmatch(r"/accesses/\d+", one)]
+        assert "An entry whose content is not kept any more" in page.text
+        assert "An organization asked about you" in page.text
+        assert "Its content is not kept any more" in (await browser.get(query)).text
+        assert (await browser.get(f"{query}/opening")).status == httpx.codes.NOT_FOUND
+
+
+async def test_what_is_held_back_is_told_to_the_person_with_the_reason(site: Site, owner_url: str) -> None:
+    engine = create_engine(owner_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE vault.record SET display_from = '2020-01-01', display_until = '2021-01-01'"
+            " WHERE category = 'FIN'"
+        )
+    engine.dispose()
+    assert (await site.court_asks(ENROLLED)).json()["records"] == []
+    async with site.browser() as browser:
+        page = await browser.sign_in(ENROLLED, "/accesses")
+        assert "Nothing was found that may be shown. 1 was held back: Its display had ended." in page.text
+        assert "Credit contract No longer shown to anybody" in (await browser.get("/records")).text
+
+
+async def test_a_body_too_large_is_answered_by_a_page(site: Site) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"a" * 4096
+
+    async with site.browser() as browser:
+        await browser.sign_in(ENROLLED)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        response = await browser.http.post("/sign-out", content=endless(), headers=headers)
+    assert response.status_code in (httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.BAD_REQUEST)
+    assert "This could not be" in response.text
