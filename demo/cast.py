@@ -82,9 +82,7 @@ async def gather(log: Log, keys_file: Path) -> Cast:
         log: the open log.
         keys_file: where the cast's private keys are kept; they are written before anybody is registered.
     """
-    if not keys_file.exists():
-        _write(keys_file)
-    drawn = json.loads(keys_file.read_text())
+    drawn = _drawn(keys_file)
     cast = Cast(authorization=UUID(drawn["authorization"]))
     for number, role in enumerate(ROLES):
         key = OKPKey.import_key(drawn["bodies"][role.code])
@@ -212,8 +210,11 @@ def _private(key: OKPKey) -> dict[str, Any]:
     return dict(key.as_dict(private=True))
 
 
-def _write(path: Path) -> None:
-    """Draws all keys, and keeps them before they are used."""
+def _drawn(path: Path) -> dict[str, Any]:
+    """The cast's keys, drawn and kept before they are used."""
+    if path.exists():
+        kept: dict[str, Any] = json.loads(path.read_text())
+        return kept
     drawn = {
         "authorization": str(uuid4()),
         "registrars": {name: _private(new_key()) for name in ("Registrar One", "Registrar Two")},
@@ -224,3 +225,4 @@ def _write(path: Path) -> None:
     with os.fdopen(descriptor, "w") as file:
         json.dump(drawn, file)
     temporary.replace(path)
+    return drawn

