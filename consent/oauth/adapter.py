@@ -123,7 +123,8 @@ async def read_form(request: Request) -> Form:
     Raises:
         RequestFormError: parameters in the URL, twice, or not as a form of acceptable size.
     """
-    if request.url.query:
+    # From the scope: starlette builds `request.url` with the Host header, and a Host may hold a `#`.
+    if request.scope["query_string"]:
         raise RequestFormError("Send parameters in the body, never in the URL.")
     if "authorization" in request.headers:
         raise RequestFormError("Authenticate with client_assertion alone, without an Authorization header.")
@@ -146,13 +147,13 @@ async def read_answers(request: Request) -> dict[str, list[str]]:
     return answers
 
 
-def read_query(query: str) -> dict[str, str]:
-    """The parameters of a URL, each at most once.
+def read_query(request: Request) -> dict[str, str]:
+    """The parameters of a request's URL, each at most once.
 
     Raises:
         RequestFormError: one stands twice, or the query is malformed or too long.
     """
-    pairs = _pairs(query)
+    pairs = _pairs(request.scope["query_string"])
     parameters = dict(pairs)
     if len(parameters) != len(pairs):
         raise RequestFormError("Send each parameter once.")
@@ -218,20 +219,17 @@ async def _read_pairs(request: Request) -> list[tuple[str, str]]:
         body += chunk
         if len(body) > LONGEST_FORM:
             raise RequestFormError("Send fewer bytes.")
-    try:
-        return _pairs(body.decode("ascii"))
-    except UnicodeDecodeError as error:
-        raise RequestFormError("Percent-encode what is not ASCII.") from error
+    return _pairs(bytes(body))
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
-    if len(text) > LONGEST_FORM:
+def _pairs(encoded: bytes) -> list[tuple[str, str]]:
+    if len(encoded) > LONGEST_FORM:
         raise RequestFormError("Send fewer bytes.")
-    if not text:
+    if not encoded:
         return []
     try:
         pairs = parse_qsl(
-            text,
+            encoded.decode("ascii"),
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",

@@ -4,6 +4,7 @@ Errors become HTTP here and in `adapter.py`. A client always gets OAuth's own JS
 """
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 from fastapi import APIRouter
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -114,7 +115,8 @@ def present(protection: Protection, request: Request) -> Presented:
         request.headers.getlist("authorization"),
         request.headers.getlist("dpop"),
         request.method,
-        request.url.path,
+        # From the scope: starlette builds `request.url` with the Host header.
+        quote(request.scope["path"], safe="/-._~!$&'()*+,;=:@"),
     )
 
 

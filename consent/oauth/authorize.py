@@ -109,7 +109,7 @@ class AuthorizationPages:
     async def show(self, request: Request) -> Response:
         """GET: the page, after sign-in."""
         try:
-            query = read_query(request.url.query)
+            query = read_query(request)
             client_id, request_uri = _names(query)
         except RequestFormError:
             return self._page.failed(request, MALFORMED)

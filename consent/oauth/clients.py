@@ -59,9 +59,9 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
     def get_default_redirect_uri(self) -> None:
         """None: the client must state where to answer (FAPI 2.0 §5.3.2.2)."""
 
-    def get_allowed_scope(self, scope: str | None) -> str | None:
-        """No scope is known here: asking for one is an error."""
-        return None if scope else ""
+    def get_allowed_scope(self, scope: str | None) -> str:  # noqa: ARG002 -- Authlib's signature
+        """None at all: the server has refused a request that asks for one."""
+        return ""
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Whether it was registered, character by character (RFC 9700 §2.1)."""

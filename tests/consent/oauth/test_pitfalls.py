@@ -220,6 +220,7 @@ async def test_13_parameters_stand_once_and_in_the_body(bank: Client) -> None:
             {"content": body([*form, ("unknown", "y"), ("unknown", "y")])},
             {"content": body(form), "params": {"client_id": bank.client_id}},
             {"content": body(form), "params": {"a": ""}},
+            {"content": body(form), "params": {"a": "b"}, "headers": {"Host": "x#"}},
             {"content": json.dumps(dict(form)), "headers": {"Content-Type": "application/json"}},
             {"content": body(form), "headers": {"Content-Type": "text/plain"}},
             {"content": b"\xff=1"},

@@ -29,6 +29,7 @@ from tests.consent.oauth.world import (
     encoded,
     proof,
     sign,
+    statutory,
 )
 from tests.consent.registers import KEY, Registered
 
@@ -148,6 +149,30 @@ async def test_the_host_header_is_never_believed(log: Log, registered: Registere
             expected = "invalid_dpop_proof" if "attacker" in htu else "invalid_authorization_details"
             assert response.json()["error"] == expected
             assert "attacker" not in response.text
+
+
+async def test_a_host_that_ends_the_url_early_does_not_change_the_path(
+    log: Log, registered: Registered
+) -> None:
+    bound = socket.create_server(("127.0.0.1", 0))
+    issuer = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    world = build(log, issuer=issuer)
+    async with serving(world.app, bound), AsyncClient(base_url=issuer) as http:
+        client = Client(http, registered.court)
+        details = json.dumps([statutory(registered.authorization, registered.judge)])
+        form = client.authenticated(
+            client.assertion(aud=issuer), grant_type="client_credentials", authorization_details=details
+        )
+        headers = {"DPoP": proof(EC_KEY, "", htu=f"{issuer}/oauth/token")}
+        token = (await http.post("/oauth/token", data=form, headers=headers)).json()["access_token"]
+        for host, htu, status in (
+            ("x?", issuer, 401),
+            ("x?", f"{issuer}/", 401),
+            ("x?", f"{issuer}/v1/queries", 200),
+        ):
+            headers = {"Host": host, "Authorization": f"DPoP {token}"}
+            headers["DPoP"] = proof(EC_KEY, "", htu=htu, token=token)
+            assert (await http.post("/v1/queries", headers=headers)).status_code == status
 
 
 async def test_what_no_client_library_would_send(log: Log) -> None:
