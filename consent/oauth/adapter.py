@@ -111,11 +111,6 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]  # Authlib carries no ty
         form: dict[str, str] = self.payload.data
         return form
 
-    @property
-    def args(self) -> dict[str, str]:
-        """Where the authorization endpoint's parts look: a pushed request stands for the query."""
-        return self.form
-
 
 async def read_form(request: Request) -> Form:
     """Reads a POST of a client.
@@ -151,7 +146,7 @@ def read_query(request: Request) -> dict[str, str]:
     """The parameters of a request's URL, each at most once.
 
     Raises:
-        RequestFormError: one stands twice, or the query is malformed or too long.
+        RequestFormError: one stands twice, or the query is malformed.
     """
     pairs = _pairs(request.scope["query_string"])
     parameters = dict(pairs)
@@ -223,8 +218,6 @@ async def _read_pairs(request: Request) -> list[tuple[str, str]]:
 
 
 def _pairs(encoded: bytes) -> list[tuple[str, str]]:
-    if len(encoded) > LONGEST_FORM:
-        raise RequestFormError("Send fewer bytes.")
     if not encoded:
         return []
     try:

@@ -225,16 +225,9 @@ class AuthorizationPages:
             except ConsentError as error:
                 raise _NothingGrantedError(None, UNANSWERABLE) from error
             holder = Holder(person.subject_id, record.consent_id, details, found.dpop_jkt)
-            grant = found.grant
-            answer: Answer = await connection.run_sync(
-                lambda _: grant.server.create_authorization_response(
-                    grant.request, grant_user=holder, grant=grant
-                )
-            )
-            if "code=" not in (answer.location or ""):
-                raise _NothingGrantedError(answer, UNANSWERABLE)
+            answer = await connection.run_sync(lambda _: found.grant.answer_with_code(holder))
         # Durable and raised in the outside lock: now the client may learn the code.
-        return answer
+        return answer  # noqa: RET504 -- the commit stands between
 
     def _cannot(self, request: Request, answer: Answer | None, reason: str = GONE) -> Response:
         """Back to the client where that is safe, else a page."""

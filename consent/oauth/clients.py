@@ -67,10 +67,6 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         """Whether it was registered, character by character (RFC 9700 §2.1)."""
         return redirect_uri in self._redirect_uris
 
-    def check_client_secret(self, client_secret: str) -> bool:  # noqa: ARG002 -- Authlib's signature
-        """There are no secrets."""
-        return False
-
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 -- Authlib's signature
         """Everywhere by signed assertion."""
         return method == AUTHENTICATION

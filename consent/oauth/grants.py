@@ -19,7 +19,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy import select, update
 
 from consent.oauth import rar
-from consent.oauth.adapter import FormRequest, RefusedError
+from consent.oauth.adapter import Answer, FormRequest, RefusedError
 from consent.oauth.clients import Client
 from consent.oauth.errors import DetailsError
 from consent.oauth.metadata import AUTHENTICATION
@@ -136,6 +136,10 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib carrie
                 "invalid_authorization_details",
                 "A field does not exist, or is not open to this kind of body.",
             )
+
+    def answer_with_code(self, holder: Holder) -> Answer:
+        """A new code, on its way to the client. Whatever goes wrong here takes the consent back with it."""
+        return self.server.handle_response(*self.create_authorization_response(self.redirect_uri, holder))
 
     def save_authorization_code(self, code: str, request: FormRequest) -> None:
         """Stores the grant and the code, in the transaction that writes the consent."""

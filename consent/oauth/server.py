@@ -85,8 +85,8 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no t
         self, request: FormRequest, granted: rar.Granted, *, subject_id: UUID | None, grant_id: UUID | None
     ) -> dict[str, Any]:
         """A token, bound to the key of the request's proof, and what it is for (RFC 9396 §7)."""
-        if request.proof is None or self._authenticated is None:
-            raise RefusedError("invalid_dpop_proof")
+        assert request.proof is not None  # noqa: S101 -- the token endpoint asks for one before all else
+        assert self._authenticated is not None  # noqa: S101 -- and then authenticates the client
         token = self.profile.token_issuer().issue(
             body_id=self._authenticated.body_id,
             subject_id=subject_id,

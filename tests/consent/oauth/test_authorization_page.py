@@ -10,14 +10,17 @@ from sqlalchemy import text
 from access_log.entry import EntryType
 from access_log.log import Log
 from consent.bodies import strike_off_body, suspend_body
-from consent.oauth.authorize import FORGED, GONE, MALFORMED
+from consent.oauth.authorize import FORGED, GONE, MALFORMED, UNANSWERABLE
+from consent.oauth.citizens import ShownNotice
 from consent.oauth.par import URN
+from consent.record import Notice
 from tests.consent.logged import newest, payloads
 from tests.consent.oauth.world import (
     CALLBACK,
     ISSUER,
     Browser,
     Client,
+    DataPage,
     World,
     answered,
     consented,
@@ -288,6 +291,21 @@ async def test_a_body_struck_off_meanwhile_is_not_sent_anything(
         await citizen.send(page, decision="refuse"),
     ):
         assert (response.status_code, response.text) == (400, GONE)
+
+
+async def test_a_consent_that_cannot_be_written_grants_nothing(
+    world: World, bank: Client, citizen: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (await citizen.open(bank, await bank.request_uri())).json()
+    entries = len(await payloads(world.log))
+    with monkeypatch.context() as patched:
+        # The notice is the portal's part; a broken one is refused by the register of consents.
+        patched.setattr(DataPage, "notice", lambda *_: ShownNotice(Notice("", "", b""), ""))
+        response = await citizen.send(page)
+    assert (response.status_code, response.text) == (400, UNANSWERABLE)
+    assert (await counts(world))["authorization_code"] == 0
+    assert len(await payloads(world.log)) == entries
+    assert (await citizen.send(page)).status_code == 303
 
 
 async def test_consents_of_two_people_are_two(bank: Client, world: World) -> None:

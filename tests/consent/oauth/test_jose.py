@@ -84,6 +84,12 @@ def test_a_header_that_is_none_is_refused(header: bytes) -> None:
         jose.take_apart(f"{encoded(header)}.e30.AAAA")
 
 
+def test_a_header_of_another_type_does_not_verify() -> None:
+    for header in ({"kid": 7}, {"jku": "no url"}, {"x5c": 7}):
+        with pytest.raises(SignatureError):
+            jose.verify(jose.take_apart(sign(EC_KEY, header, {})), jose.import_public_key(public(EC_KEY)))
+
+
 @pytest.mark.parametrize("payload", [b"[]", b"1", b"", b"{", b"\xff", b"[" * 10_000])
 def test_a_payload_that_is_no_object_is_refused(payload: bytes) -> None:
     unverified = jose.take_apart(sign(EC_KEY, {}, payload))
@@ -135,6 +141,7 @@ def test_no_bytes_raise_anything_else(header: bytes, payload: bytes, signature: 
         public(RSA_KEY, e=None),
         public(RSA_KEY, n="A" * 4000),
         public(EC_KEY, x="AA"),
+        public(EC_KEY, x="+" * 43),
         public(EC_KEY, x=1),
         public(EC_KEY, y="A" * 43),
         public(EC_KEY, y="é" * 43),

@@ -330,6 +330,11 @@ def test_the_challenge_says_what_to_do() -> None:
     assert nonce["DPoP-Nonce"] == "abc"
 
 
+def test_a_challenge_names_only_documents_there_are() -> None:
+    challenge = protection().challenge(CredentialsMissingError("text"))
+    assert challenge == {"WWW-Authenticate": 'DPoP algs="PS256 ES256 Ed25519 EdDSA"'}
+
+
 def test_no_error_speaks_of_what_was_sent() -> None:
     for token, htu in (
         (forged(sub="attacker"), ISSUER + PATH),

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from joserfc.jwk import ECKey, OKPKey
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from access_log.log import Log
 from consent.statutes import revoke_unsigned
@@ -194,6 +195,16 @@ async def test_a_required_nonce_costs_one_round_trip_and_no_assertion(log: Log, 
     dpop = proof(client.dpop_key, "/v1/queries", token=token, nonce=challenged.headers["dpop-nonce"])
     assert (await client.use(token, dpop=dpop)).status_code == 200
     await strict.http.aclose()
+
+
+async def test_without_a_database_clients_are_told_to_come_back(log: Log, furnisher: Client) -> None:
+    log.engine = create_async_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    down = build(log)
+    response = await down.client(furnisher.body_id).own_token(SUBMISSION)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.json()["error"] == "temporarily_unavailable"
+    await down.http.aclose()
+    await log.engine.dispose()
 
 
 async def test_a_code_is_exchanged_once(bank: Client, citizen: Browser) -> None:

@@ -261,11 +261,10 @@ class People:
 
     async def person(self, writing: Writing, signed_in: SignedIn) -> Person:
         name = signed_in.display_name
-        if name not in self._known:
-            one = Person(uuid4(), uuid4().bytes)
-            await self._log.open_streams(writing.connection, StreamKind.PERSON, [one.stream_id])
-            self._known[name] = one
-        return self._known[name]
+        one = self._known.setdefault(name, Person(uuid4(), uuid4().bytes))
+        # Each time: a transaction that failed took the stream back.
+        await self._log.open_streams(writing.connection, StreamKind.PERSON, [one.stream_id])
+        return one
 
 
 class DataPage:
