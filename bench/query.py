@@ -13,10 +13,10 @@ from bench import load
 from bench.stage import Stage, creditvault, free_port, opened, server_environment, serving, submission
 from demo.cast import COURT_CASE, Cast, gather
 from demo.client import BodyClient
-from demo.identities import fictitious_identity
 from vault.records.enrol import Furnisher
 from vault.records.keys import TOKEN_SIGNING
 from vault.records.readers import read_ndjson
+from vault.server.portal.fictitious import fictitious_identity
 
 CONCURRENCY = 32
 _PERSONS = 64

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
-from demo.identities import fictitious_identity
 from vault.server.assembly import Vault, open_vault, set_up
 from vault.server.database import migrate
 from vault.server.embedded import APPLICATION, OWNER, EmbeddedDatabase
+from vault.server.portal.fictitious import fictitious_identity
 from vault.server.settings import Settings
 
 _WAIT = 30.0

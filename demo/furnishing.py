@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from demo.client import BodyClient
-from demo.identities import fictitious_identity
 from demo.narrator import Narrator
 from demo.other_records import other_records
 from demo.people import CITIZEN, ENROLLED
 from demo.stage import Stage
 from vault.records.mapping import load_mapping
 from vault.records.readers import ColumnReport, CsvReader, Row
+from vault.server.portal.fictitious import fictitious_identity
 
 _DATA = Path(__file__).parent / "data"
 _FILE = "germancredit.csv"

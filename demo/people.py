@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from demo.identities import fictitious_identity
+from vault.server.portal.fictitious import fictitious_identity
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import json
 from io import BytesIO
 from uuid import UUID
 
-from demo.identities import fictitious_identity
 from vault.crypto.blind import DEMO_ID, Identifier
 from vault.crypto.provider import Mac
 from vault.records.enrol import Furnisher
 from vault.records.readers import read_ndjson
 from vault.records.store import SubjectRow, known, subject
 from vault.server.assembly import Vault
+from vault.server.portal.fictitious import fictitious_identity
 
 ENROLLED = 1
 OTHER = 2

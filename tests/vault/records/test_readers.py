@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.identities import MOST, fictitious_identity
 from vault.catalogue import load_catalogue
 from vault.catalogue.months import add_months
 from vault.crypto.blind import Identifier
@@ -18,6 +17,7 @@ from vault.errors import VaultError
 from vault.records.mapping import ColumnMapping, MappingError, load_mapping
 from vault.records.readers import LONGEST_LINE, ColumnReport, CsvReader, Row, read_ndjson, read_one
 from vault.records.submission import Accepted, Rejected, parse_submission
+from vault.server.portal.fictitious import MOST, fictitious_identity
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "demo" / "data"

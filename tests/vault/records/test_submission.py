@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum.cn import ric
 
-from demo.identities import fictitious_identity
 from vault.catalogue import Catalogue, load_catalogue
 from vault.catalogue.schema import Category, Field
 from vault.crypto.blind import Identifier
@@ -23,6 +22,7 @@ from vault.records.submission import (
     WrittenConsent,
     parse_submission,
 )
+from vault.server.portal.fictitious import fictitious_identity
 
 ROOT = Path(__file__).parents[3]
 CN = load_catalogue("cn")

@@ -1,10 +1,10 @@
 from uuid import uuid4
 
-from demo.identities import fictitious_identity
 from tests.vault.people import ENROLLED, OTHER, person
 from tests.vault.rights.conftest import Known
 from vault.rights.accesses import accesses
 from vault.rights.own_records import OwnRecord, own_records
+from vault.server.portal.fictitious import fictitious_identity
 
 
 async def looked_at(known: Known, n: int = ENROLLED) -> tuple[list[OwnRecord], str | None]:

@@ -30,10 +30,10 @@ from consent.oauth import jose
 from consent.oauth.adapter import read_answers, read_query
 from consent.oauth.errors import RequestFormError
 from consent.oauth.sign_in import SCOPE, Registration
-from demo.identities import MOST, fictitious_identity
 from vault.crypto.derivation import expand
 from vault.crypto.tickets import Ticket
 from vault.errors import VaultError
+from vault.server.portal.fictitious import MOST, fictitious_identity
 from vault.server.portal.single_use import SingleUse
 from vault.server.portal.views import Views
 from vault.server.settings import Settings

@@ -14,12 +14,12 @@ from consent import consents
 from consent.record import NewConsent, Notice
 from demo.cast import COURT_CASE, Cast, gather
 from demo.client import BodyClient
-from demo.identities import fictitious_identity
 from tests.loopback import bound, serving
 from tests.vault.people import ENROLLED, OTHER, enrol, person
 from tests.vault.server.portal.reader import Page, read_page
 from vault.server.app import build_app
 from vault.server.assembly import Vault, open_vault, set_up
+from vault.server.portal.fictitious import fictitious_identity
 from vault.server.settings import Settings
 
 CASE = "LOAN-2026-00042"

@@ -12,13 +12,13 @@ from consent import consents
 from consent.oauth.citizens import AskingBody, ConsentView, SignedIn
 from demo.cast import REDIRECT_URI
 from demo.client import BodyClient, Pushed
-from demo.identities import fictitious_identity
 from tests.vault.people import ENROLLED, UNKNOWN, find, person
 from tests.vault.server.portal.conftest import CASE, Browser, Site
 from tests.vault.server.portal.reader import Page, read_page
 from vault.catalogue import load_catalogue
 from vault.server.portal.consent_page import PlainConsentPage
 from vault.server.portal.errors import NotSignedInError
+from vault.server.portal.fictitious import fictitious_identity
 from vault.server.portal.router import open_portal
 from vault.server.portal.views import Views, headers
 from vault.server.settings import Settings

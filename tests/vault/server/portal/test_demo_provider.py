@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consent.oauth import jose
-from demo.identities import MOST, fictitious_identity
 from tests.vault.people import ENROLLED
 from tests.vault.server.portal.conftest import Site
 from vault.server.assembly import Vault
 from vault.server.portal.demo_provider import DemoOnlyError, DemoProvider, person_of
+from vault.server.portal.fictitious import MOST, fictitious_identity
 from vault.server.portal.router import open_portal
 
 CALLBACK = "/sign-in/callback"

@@ -6,9 +6,9 @@ import pytest
 from access_log.checkpoint import VerifierKey
 from access_log.payload import check_opening
 from access_log.receipt import verify_receipt
-from demo.identities import fictitious_identity
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN
 from tests.vault.server.portal.conftest import FIELDS, Browser, Site
+from vault.server.portal.fictitious import fictitious_identity
 from vault.server.portal.schemas import AccessOut, AccessProofOut, ConsentOut
 
 READS = ("/v1/me", "/v1/me/accesses", "/v1/me/accesses/0", "/v1/me/records", "/v1/me/consents")

@@ -12,12 +12,12 @@ from access_log.log import Event
 from access_log.merkle import leaf_hash
 from access_log.payload import Payload
 from consent.bodies import Contact, add_body
-from demo.identities import fictitious_identity
 from tests.consent.registers import OPERATOR, new_body
 from tests.vault.people import ENROLLED, OTHER, person
 from tests.vault.server.portal.conftest import Site
 from vault.rights.accesses import accesses
 from vault.server.portal import pages
+from vault.server.portal.fictitious import fictitious_identity
 from vault.server.portal.own import Own
 
 PAGES = (

@@ -7,12 +7,12 @@ import httpx
 import pytest
 from sqlalchemy import CursorResult, text
 
-from demo.identities import fictitious_identity
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN, enrol, find
 from tests.vault.server.portal.conftest import Browser, Site
 from vault.crypto.tickets import Ticket
 from vault.server.assembly import Vault
 from vault.server.portal.cookies import TicketCookie
+from vault.server.portal.fictitious import fictitious_identity
 from vault.server.portal.router import open_portal
 from vault.server.portal.sign_in import SignInSettingsError, own_path
 

@@ -1,0 +1,217 @@
+"""The real server, but for one thing: it kills itself, -9, at a named step of its work.
+
+    python killer.py <step> <nth> <armed file> serve --workers 1
+
+Nothing of the product knows of this. Functions it calls and statements it sends are wrapped before it starts;
+once the armed file is there, the nth pass of the step ends the process as a power cut would, without another
+instruction.
+"""
+
+import asyncio
+import functools
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
+
+When = Literal["before", "after"]
+_APPENDS = "INSERT INTO access_log.entry"
+_TORN_AT = 1000
+
+
+class Trigger:
+    """Counts the passes of a step, from the moment it is armed."""
+
+    def __init__(self, nth: int, armed: Path) -> None:
+        self._left = nth
+        self._armed = armed
+
+    def last(self) -> bool:
+        """Whether this pass is the one to die at."""
+        if not self._armed.exists():
+            return False
+        self._left -= 1
+        return self._left == 0
+
+    def passed(self) -> None:
+        """One more pass."""
+        if self.last():
+            die()
+
+
+def die() -> None:
+    """kill -9 of this very process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Call:
+    """Before a function does anything, or when it is done and its caller does not know yet."""
+
+    when: When
+    module: str
+    path: str
+
+    def wrap(self, trigger: Trigger) -> None:
+        """Puts the trigger around the function."""
+        owner: Any = importlib.import_module(self.module)
+        *outer, name = self.path.split(".")
+        for each in outer:
+            owner = getattr(owner, each)
+        setattr(owner, name, _around(getattr(owner, name), self.when, trigger))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Before a statement is sent to the database, or when it is done; named by a part of its text."""
+
+    when: When
+    part: str
+
+    def wrap(self, trigger: Trigger) -> None:
+        """Listens to every statement of every engine."""
+
+        def sent(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            if self.part in statement:
+                trigger.passed()
+
+        event.listen(Engine, f"{self.when}_cursor_execute", sent)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Before or after the commit of a transaction that appended to the log; no other commit counts."""
+
+    when: When
+
+    def wrap(self, trigger: Trigger) -> None:
+        """Follows the transactions that append."""
+        appended: set[int] = set()
+        commit = PGDialectAsync_psycopg.do_commit
+
+        def sent(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+            if _APPENDS in statement:
+                appended.add(id(connection.connection))
+
+        def do_commit(dialect: PGDialectAsync_psycopg, connection: Any) -> None:
+            counts = id(connection) in appended
+            appended.discard(id(connection))
+            if counts and self.when == "before":
+                trigger.passed()
+            commit(dialect, connection)
+            if counts and self.when == "after":
+                trigger.passed()
+
+        event.listen(Engine, "after_cursor_execute", sent)
+        PGDialectAsync_psycopg.do_commit = do_commit  # type: ignore[method-assign, assignment]
+
+
+@dataclass(frozen=True)
+class TornWrite:
+    """In the middle of a write to the outside lock: its first bytes stand."""
+
+    def wrap(self, trigger: Trigger) -> None:
+        """Only the outside lock writes at an offset."""
+        pwrite = os.pwrite
+
+        def write_some(descriptor: int, content: bytes, offset: int) -> int:
+            if trigger.last():
+                pwrite(descriptor, content[:_TORN_AT], offset)
+                die()
+            return pwrite(descriptor, content, offset)
+
+        os.pwrite = write_some  # type: ignore[assignment]
+
+
+def _around(function: Callable[..., Any], when: When, trigger: Trigger) -> Callable[..., Any]:
+    if asyncio.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def wrapped(*arguments: object, **named: object) -> object:
+            if when == "before":
+                trigger.passed()
+            result: object = await function(*arguments, **named)
+            if when == "after":
+                trigger.passed()
+            return result
+
+        return wrapped
+
+    @functools.wraps(function)
+    def wrapped_plain(*arguments: object, **named: object) -> object:
+        if when == "before":
+            trigger.passed()
+        result: object = function(*arguments, **named)
+        if when == "after":
+            trigger.passed()
+        return result
+
+    return wrapped_plain
+
+
+Step = Call | Statement | Commit | TornWrite
+
+WRITING: dict[str, Step] = {
+    "before-head-lock": Statement("before", "WITH locked AS MATERIALIZED"),
+    "after-head-lock": Statement("after", "WITH locked AS MATERIALIZED"),
+    "before-entries": Statement("before", _APPENDS),
+    "after-entries": Statement("after", _APPENDS),
+    "before-tiles": Statement("before", "INSERT INTO access_log.tile"),
+    "after-tiles": Statement("after", "INSERT INTO access_log.tile"),
+    "before-commit": Commit("before"),
+    "after-commit": Commit("after"),
+    "before-sign": Call("before", "access_log.checkpoint", "SigningKey.sign"),
+    "after-sign": Call("after", "access_log.checkpoint", "SigningKey.sign"),
+    "before-raise": Call("before", "access_log.lock", "OutsideLock.raise_to"),
+    "before-lock-write": Call("before", "os", "pwrite"),
+    "torn-lock-write": TornWrite(),
+    "between-lock-write-and-sync": Call("before", "os", "fdatasync"),
+    "after-lock-sync": Call("after", "os", "fdatasync"),
+    "after-raise": Call("after", "access_log.lock", "OutsideLock.raise_to"),
+}
+"""Steps of everything that appends, in their order."""
+
+QUERYING: dict[str, Step] = {
+    "after-persons-found": Call("after", "vault.records.store", "find"),
+    "after-state-read": Call("after", "consent.state", "read"),
+    "after-proofs-recorded": Statement("after", "INSERT INTO consent.dpop_proof"),
+    "after-decide": Call("after", "vault.records.disclose", "decide"),
+    "before-charge": Statement("before", "INSERT INTO consent.authorization_use"),
+    "after-charge": Statement("after", "INSERT INTO consent.authorization_use"),
+    "before-keys": Call("before", "vault.records.keys", "VaultKeys.subject_keys"),
+    "before-opening": Call("before", "vault.records.opening", "open_record"),
+    "after-opening": Call("after", "vault.records.opening", "open_record"),
+    "before-answer": Call("after", "vault.api", "_response"),
+}
+"""Steps of a batch of queries alone."""
+
+ENROLLING: dict[str, Step] = {
+    "after-sealing": Call("after", "vault.records.enrol", "Enrolment._seal"),
+    "before-persons": Statement("before", "INSERT INTO vault.subject"),
+    "after-persons": Statement("after", "INSERT INTO vault.subject"),
+    "before-records": Statement("before", "INSERT INTO vault.record"),
+    "after-records": Statement("after", "INSERT INTO vault.record"),
+    "before-results": Call("after", "vault.records.enrol", "Enrolment.enrol"),
+}
+"""Steps of a chunk of records alone."""
+
+
+def main() -> None:
+    """Wraps, then serves as the command line does."""
+    name, nth, armed, *rest = sys.argv[1:]
+    {**WRITING, **QUERYING, **ENROLLING}[name].wrap(Trigger(int(nth), Path(armed)))
+    sys.argv = ["creditvault", *rest]
+    from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Many clients at once, who remember what they sent and what they were answered."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from access_log.receipt import parse_receipt
+from tests.flows.world import Grant, World
+
+STATUTORY_PERSONS = (1, 2, 3)
+CONSENTED_PERSONS = {4: 1, 5: 3, 6: 8, 7: 500}
+"""Invented persons, and how many queries each consents to."""
+
+
+@dataclass
+class Asked:
+    """One query, and what its sender knows of it."""
+
+    grant: Grant
+    key: str | None
+    response: httpx.Response | None = None
+
+    @property
+    def permitted(self) -> bool:
+        """Whether an answer arrived that holds records."""
+        return self.response is not None and self.response.status_code == httpx.codes.OK
+
+    @property
+    def proven(self) -> bool:
+        """Whether an answer arrived with a receipt: a permit or a refusal."""
+        return self.permitted or (
+            self.response is not None and self.response.status_code == httpx.codes.FORBIDDEN
+        )
+
+    @property
+    def answer(self) -> Mapping[str, Any]:
+        """The answer that arrived."""
+        assert self.response is not None
+        return dict(self.response.json())
+
+    @property
+    def index(self) -> int:
+        """The entry the answer was logged as."""
+        return parse_receipt(self.answer["receipt"]).index
+
+
+@dataclass
+class Load:
+    """Grants, and the queries that were sent with them."""
+
+    grants: Sequence[Grant]
+    asked: list[Asked] = field(default_factory=list)
+    _turn: int = 0
+    _gone: bool = False
+
+    async def run(self, *, clients: int = 16, most: int = 800) -> None:
+        """Queries side by side until the server is gone, or so many were sent."""
+        await asyncio.gather(*(self._client(most) for _ in range(clients)))
+
+    async def repeat_keyed(self) -> None:
+        """Every keyed query once more: those that were answered, and those that were not."""
+        for before in [one for one in self.asked if one.key is not None]:
+            again = Asked(before.grant, before.key)
+            again.response = await before.grant.ask(idempotency_key=before.key)
+            assert again.response.status_code in (httpx.codes.OK, httpx.codes.FORBIDDEN)
+            if before.permitted:
+                assert again.permitted, "a repeat of what was permitted is permitted"
+                assert (again.index, again.answer["opening"]) == (before.index, before.answer["opening"])
+                assert again.answer["records"] == before.answer["records"]
+            self.asked.append(again)
+
+    def permitted_entries(self) -> Counter[UUID]:
+        """How many different entries stand behind the answers of each grant that held records."""
+        behind = {(one.grant.grant_id, one.index) for one in self.asked if one.permitted}
+        return Counter(grant_id for grant_id, _ in behind)
+
+    async def _client(self, most: int) -> None:
+        while not self._gone and len(self.asked) < most:
+            turn, self._turn = self._turn, self._turn + 1
+            # Every third query carries a key, of its own.
+            one = Asked(self.grants[turn % len(self.grants)], f"key-{turn}" if turn % 3 == 0 else None)
+            self.asked.append(one)
+            try:
+                one.response = await one.grant.ask(idempotency_key=one.key)
+            except httpx.TransportError:
+                self._gone = True
+
+
+async def prepare(world: World, http: httpx.AsyncClient) -> Load:
+    """Enrols the persons and obtains every grant."""
+    await world.enrol(http, [*STATUTORY_PERSONS, *CONSENTED_PERSONS])
+    grants = [await world.statutory(http, n) for n in STATUTORY_PERSONS]
+    grants += [await world.consented(http, n, most) for n, most in CONSENTED_PERSONS.items()]
+    return Load(grants)

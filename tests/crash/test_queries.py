@@ -1,0 +1,82 @@
+"""kill -9 at each step around the commit of queries, under load; then the server again, and a full audit.
+
+After each: the published log verifies, nothing is half done, no answer lacks its entry, and no use of a
+consent was counted twice or given twice.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from access_log.entry import EntryType
+from tests.crash import killer
+from tests.crash.load import Load, prepare
+from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
+from tests.flows.serving import Server
+from tests.flows.world import World
+
+_KILLER = str(Path(killer.__file__))
+# Steps that are passed once a batch die in the sixth; those passed once a query, in the middle of a batch.
+ONCE_A_TILE = ("before-tiles", "after-tiles")
+ONCE_A_QUERY = ("after-decide", "before-opening", "after-opening", "before-answer")
+STEPS = [*killer.WRITING, *killer.QUERYING]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [each for each in STEPS if each != "after-commit"])
+async def test_killed_at_each_step(world: World, tmp_path: Path, step: str) -> None:
+    await _killed_at(world, tmp_path, step)
+
+
+async def test_killed_after_the_commit(world: World, tmp_path: Path) -> None:
+    await _killed_at(world, tmp_path, "after-commit")
+
+
+async def _killed_at(world: World, tmp_path: Path, step: str) -> None:
+    server = Server(world.settings, tmp_path / "server.log")
+    armed = tmp_path / "armed"
+    nth = 40 if step in ONCE_A_QUERY else 1 if step in ONCE_A_TILE else 6
+    try:
+        await server.start([sys.executable, _KILLER, step, str(nth), str(armed), "serve"])
+        async with server.http() as http:
+            load = await prepare(world, http)
+            armed.touch()
+            await load.run()
+        assert await server.ended() == -signal.SIGKILL, f"{step} was never reached"
+        assert any(one.response is None for one in load.asked)
+        await server.start()
+        await _audit(world, server, load)
+    finally:
+        server.kill()
+
+
+async def _audit(world: World, server: Server, load: Load) -> None:
+    async with server.http() as http:
+        for grant in load.grants:
+            grant.client._http = http
+        await _check(world, server, load)
+        await load.repeat_keyed()
+        await load.run(most=len(load.asked) + 60)
+    await _check(world, server, load)
+    answered = [one.response.status_code for one in load.asked if one.response is not None]
+    assert set(answered) == {httpx.codes.OK, httpx.codes.FORBIDDEN}
+
+
+async def _check(world: World, server: Server, load: Load) -> None:
+    vault = world.vault
+    await verify_published(vault, server.url)
+    logged = await check_whole(vault)
+    proven = [one for one in load.asked if one.proven]
+    indexes = check_answers(vault, [one.answer for one in proven], logged)
+    for one, index in zip(proven, indexes, strict=True):
+        expected = EntryType.QUERY_PERMITTED if one.permitted else EntryType.QUERY_REFUSED
+        assert logged[index].entry.type is expected
+    standing = await check_uses(vault, logged)
+    answered = load.permitted_entries()
+    for grant in load.grants:
+        assert answered[grant.grant_id] <= standing[grant.grant_id]
+        if grant.max_uses is not None:
+            assert standing[grant.grant_id] <= grant.max_uses

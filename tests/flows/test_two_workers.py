@@ -1,0 +1,50 @@
+"""Two workers share database, keys and outside lock: one chain, and nothing is used twice."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+from tests.crash.load import prepare
+from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
+from tests.flows.serving import serving
+from tests.flows.world import World
+
+_REPETITIONS = 5
+_PARALLEL = 24
+
+
+async def test_two_workers_under_load_keep_one_chain(world: World, tmp_path: Path) -> None:
+    async with serving(world.settings, tmp_path / "server.log", workers=2) as server, server.http() as http:
+        load = await prepare(world, http)
+        await load.run(clients=24, most=500)
+        logged = await check_whole(world.vault)
+        proven = [one for one in load.asked if one.proven]
+        assert len(proven) == len(load.asked)
+        check_answers(world.vault, [one.answer for one in proven], logged)
+        standing = await check_uses(world.vault, logged)
+        for grant in load.grants:
+            assert (
+                grant.max_uses is None or standing[grant.grant_id] == grant.max_uses or grant.max_uses > 100
+            )
+        await verify_published(world.vault, server.url)
+
+
+async def test_of_parallel_uses_of_a_proof_or_a_last_use_exactly_one_succeeds(
+    world: World, tmp_path: Path
+) -> None:
+    async with serving(world.settings, tmp_path / "server.log", workers=2) as server, server.http() as http:
+        await world.enrol(http, [1, 2])
+        court = await world.statutory(http, 1)
+        for _ in range(_REPETITIONS):
+            proof = court.client.proof("POST", "/v1/queries", court.token)
+            answers = await asyncio.gather(*(court.ask(proof=proof) for _ in range(_PARALLEL)))
+            statuses = Counter(answer.status_code for answer in answers)
+            assert statuses == {httpx.codes.OK: 1, httpx.codes.UNAUTHORIZED: _PARALLEL - 1}
+        for _ in range(_REPETITIONS):
+            bank = await world.consented(http, 2, 1)
+            answers = await asyncio.gather(*(bank.ask() for _ in range(_PARALLEL)))
+            statuses = Counter(answer.status_code for answer in answers)
+            assert statuses == {httpx.codes.OK: 1, httpx.codes.FORBIDDEN: _PARALLEL - 1}
+        await check_uses(world.vault, await check_whole(world.vault))
