@@ -1,17 +1,13 @@
-"""Serving: one worker in this process, or several processes on one socket under a small supervisor.
+"""Serving: one worker in this process, or several processes on one socket under a supervisor."""
 
-python -m vault.server.serve FD      is one such process; the supervisor starts it
-"""
-
+import asyncio
 import gc
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Mapping
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 import uvicorn
@@ -22,39 +18,84 @@ from vault.server.assembly import open_vault
 from vault.server.database import check_schema, database_urls
 from vault.server.logging import configure
 from vault.server.settings import Settings
+from vault.server.supervisor import Supervisor
 
 _BACKLOG = 2048
 _GRACE_SECONDS = 10
-_RESTART_SECONDS = 1.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STANDARD_INPUT = 0
 _events = structlog.get_logger()
 
 
-def serve(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code.
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then ends in order.
 
     Raises:
         VaultError, CryptoError, AccessLogError: what keeps the server from starting, and what to do.
+        OSError: the address cannot be listened on.
     """
     configure(settings.log_level)
     with database_urls(settings) as urls, _listen(settings) as listening:
         check_schema(urls.application)
         if settings.workers == 1:
-            run_worker(settings, urls.application, listening)
-            return 0
-        environment = {
-            **os.environ,
-            **_as_environment(settings),
-            "CREDITVAULT_DATABASE_URL": urls.application,
-        }
-        return _Supervisor(settings.workers, listening, environment).run()
+            uvloop.run(_serve(settings, urls.application, listening))
+            return
+        # What keeps a worker from starting is said here, once, and not by each of them for ever.
+        asyncio.run(_open_and_close(settings, urls.application))
+        supervisor = Supervisor(
+            [sys.executable, "-m", "vault.server.cli", "serve", "--fd", str(listening.fileno())],
+            settings.workers,
+            descriptor=listening.fileno(),
+            environment={
+                **os.environ,
+                **_as_environment(settings),
+                "CREDITVAULT_DATABASE_URL": urls.application,
+            },
+        )
+        asyncio.run(supervisor.run())
 
 
-def run_worker(settings: Settings, database_url: str, listening: socket.socket) -> None:
-    """One worker: opens the vault and serves the socket until it is told to stop."""
-    uvloop.run(_serve(settings, database_url, listening))
+def serve_inherited(settings: Settings, descriptor: int) -> None:
+    """Serves a socket inherited from a supervisor, for as long as that one holds our standard input open.
+
+    Raises:
+        VaultError, CryptoError, AccessLogError: what keeps the server from starting, and what to do.
+        OSError: the descriptor is no socket.
+    """
+    configure(settings.log_level)
+    with database_urls(settings) as urls, socket.socket(fileno=descriptor) as listening:
+        uvloop.run(_serve(settings, urls.application, listening, supervised=True))
 
 
-async def _serve(settings: Settings, database_url: str, listening: socket.socket) -> None:
+class _Server(uvicorn.Server):
+    """Returns on a signal instead of dying of it, so that vault and database are closed after it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Lets signals end the server."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def end_with_supervisor(self) -> None:
+        """Ends the server once the supervisor's end of our standard input is closed, however it ended."""
+
+        def read() -> None:
+            if not os.read(_STANDARD_INPUT, 1):
+                asyncio.get_running_loop().remove_reader(_STANDARD_INPUT)
+                self.should_exit = True
+
+        asyncio.get_running_loop().add_reader(_STANDARD_INPUT, read)
+
+
+async def _serve(
+    settings: Settings, database_url: str, listening: socket.socket, *, supervised: bool = False
+) -> None:
     async with open_vault(settings, database_url) as vault:
         config = uvicorn.Config(
             build_app(vault),
@@ -62,14 +103,24 @@ async def _serve(settings: Settings, database_url: str, listening: socket.socket
             log_config=None,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
+        server = _Server(config)
+        if supervised:
+            server.end_with_supervisor()
         # What is loaded now stays: without it, full collections walk all of it and cost 100 ms each.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        _events.info("worker_started", pid=os.getpid())
-        await uvicorn.Server(config).serve(sockets=[listening])
+        _events.info("worker_started", pid=os.getpid(), host=settings.host, port=settings.port)
+        await server.serve(sockets=[listening])
+        _events.info("worker_stopped", pid=os.getpid())
+
+
+async def _open_and_close(settings: Settings, database_url: str) -> None:
+    async with open_vault(settings, database_url):
+        pass
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -78,14 +129,14 @@ def _listen(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         raise OSError(
             error.errno,
-            f"{settings.host}:{settings.port} cannot be listened on ({os.strerror(error.errno or 0)}): "
-            "stop what uses it, or choose another with --port",
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): "
+            "stop what uses it, or choose another with --host and --port",
         ) from None
-    listening.listen(_BACKLOG)
     return listening
 
 
@@ -95,74 +146,5 @@ def _as_environment(settings: Settings) -> dict[str, str]:
         "CREDITVAULT_HOST": settings.host,
         "CREDITVAULT_PORT": str(settings.port),
         "CREDITVAULT_WORKERS": "1",
-        "CREDITVAULT_HOME": str(settings.home),
         "CREDITVAULT_ISSUER": settings.issuer,
     }
-
-
-class _Supervisor:
-    """Keeps `count` workers alive on one socket; one that dies is replaced."""
-
-    def __init__(self, count: int, listening: socket.socket, environment: Mapping[str, str]) -> None:
-        self._listening = listening
-        self._environment = environment
-        self._workers: list[subprocess.Popen[bytes]] = []
-        self._stopping = False
-        self._count = count
-
-    def run(self) -> int:
-        """Runs until a signal, or until the workers cannot even start."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        self._workers = [self._start() for _ in range(self._count)]
-        while not self._stopping:
-            time.sleep(0.1)
-            for place, worker in enumerate(self._workers):
-                code = worker.poll()
-                if code is None or self._stopping:
-                    continue
-                _events.error("worker_died", pid=worker.pid, code=code)
-                if code == 2:  # noqa: PLR2004 -- it said why: another start would end the same way
-                    self._stop(signal.SIGTERM, None)
-                    break
-                time.sleep(_RESTART_SECONDS)
-                self._workers[place] = self._start()
-        codes = [self._wait(worker) for worker in self._workers]
-        return max(
-            (abs(code) for code in codes if code not in (0, -signal.SIGTERM, -signal.SIGINT)), default=0
-        )
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        descriptor = self._listening.fileno()
-        return subprocess.Popen(  # noqa: S603 -- our own module
-            [sys.executable, "-m", "vault.server.serve", str(descriptor)],
-            pass_fds=[descriptor],
-            env=dict(self._environment),
-        )
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self._stopping = True
-        for worker in self._workers:
-            worker.terminate()
-
-    @staticmethod
-    def _wait(worker: subprocess.Popen[bytes]) -> int:
-        try:
-            return worker.wait(_GRACE_SECONDS + 5)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            return worker.wait()
-
-
-def main() -> None:
-    """One worker process on an inherited socket."""
-    settings = Settings()
-    configure(settings.log_level)
-    if settings.database_url is None:
-        sys.exit("a worker process is started by `creditvault serve`")
-    with socket.socket(fileno=int(sys.argv[1])) as listening:
-        run_worker(settings, settings.database_url, listening)
-
-
-if __name__ == "__main__":
-    main()

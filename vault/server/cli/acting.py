@@ -1,9 +1,10 @@
 """Commands that act on an open vault, in the operator's name."""
 
 import asyncio
-import getpass
 import json
-from collections.abc import Awaitable, Callable
+import os
+import pwd
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +20,13 @@ Result = TypeVar("Result")
 
 
 def operator() -> Actor:
-    """Whoever runs the command, as the log names them."""
-    return Actor(f"operator:{getpass.getuser()}", "operator")
+    """Whoever runs the command, as the system knows them: the environment could say anything."""
+    user = os.getuid()
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:  # a container may run as a user without a name
+        name = str(user)
+    return Actor(f"operator:{name}", "operator")
 
 
 def with_vault(work: Callable[[Vault], Awaitable[Result]]) -> Result:
@@ -51,8 +57,17 @@ def change(act: Callable[[Writing], Awaitable[Result]]) -> Result:
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 -- whoever reads it checks it
-    """A JSON file named on the command line."""
+    """A JSON file named on the command line; a JSON object."""
     try:
-        return json.loads(path.read_text())
-    except ValueError:
-        raise typer.BadParameter(f"{path} is not JSON") from None
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{path} is not a JSON object")
+    return found
+
+
+def require_known(codes: Collection[str], known: Collection[str], option: str) -> None:
+    """Refuses what the catalogue does not hold: a register would keep it, and every query then fail."""
+    if not all(code in known for code in codes):
+        raise typer.BadParameter(f"the catalogue has no such code; use {', '.join(known)}", param_hint=option)

@@ -1,6 +1,5 @@
-"""Commands about bodies and the officers who act inside them."""
+"""Commands about bodies."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -8,13 +7,16 @@ from uuid import UUID
 import typer
 
 from consent import bodies
-from consent.bodies import Body, Contact, NewBody, NewOfficer, Officer
+from consent.bodies import Body, Contact, NewBody
 from vault.server.assembly import Vault
-from vault.server.cli.acting import change, operator, read_json, with_vault
-from vault.server.cli.output import AsJson, print_json, print_table
+from vault.server.cli.acting import change, operator, read_json, require_known, with_vault
+from vault.server.cli.output import AsJson, examples, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Register, suspend and list bodies.")
-officers = typer.Typer(no_args_is_help=True, help="Register and list officers of a body.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Bodies: who may ask, furnish or inspect.",
+    epilog=examples("creditvault body list", 'creditvault body suspend BODY --reason "under investigation"'),
+)
 BodyId = Annotated[UUID, typer.Argument(metavar="BODY", help="Id of the body.")]
 Reason = Annotated[str, typer.Option(help="Why; stands in the register.")]
 
@@ -49,9 +51,8 @@ def add(
     )
 
     async def work(vault: Vault) -> UUID:
-        _require_known(kind, vault.catalogue.body_kinds, "--kind")
-        for each in purpose:
-            _require_known(each, vault.catalogue.purposes, "--purpose")
+        require_known([kind], vault.catalogue.body_kinds, "--kind")
+        require_known(purpose, vault.catalogue.purposes, "--purpose")
         async with vault.log.writing() as writing:
             return await bodies.add_body(writing, new, operator())
 
@@ -103,46 +104,3 @@ def list_all(as_json: AsJson = False) -> None:
         ("id", "name", "kind", "may", "purposes", "status"),
         [(one.body_id, one.name, one.kind, one.capacities, one.purposes, one.status) for one in found],
     )
-
-
-@officers.command(name="add")
-def add_officer(
-    body: Annotated[UUID, typer.Option(help="Id of the body.")],
-    name: Annotated[str, typer.Option(help="The officer's name; inspectors see it.")],
-    role: Annotated[str, typer.Option(help="The officer's role; citizens see it.")],
-    as_json: AsJson = False,
-) -> None:
-    """Register an officer of a body.
-
-    Example: `creditvault officer add --body ID --name "Li Wei" --role "loan officer"`
-    """
-    officer_id = change(lambda writing: bodies.add_officer(writing, NewOfficer(body, name, role), operator()))
-    if as_json:
-        print_json({"officer": officer_id})
-    else:
-        typer.echo(f"registered the officer as {officer_id}")
-
-
-@officers.command(name="list")
-def list_officers(
-    body: Annotated[UUID, typer.Option(help="Id of the body.")], as_json: AsJson = False
-) -> None:
-    """List the officers of a body.
-
-    Example: `creditvault officer list --body 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11`
-    """
-
-    async def work(vault: Vault) -> list[Officer]:
-        async with vault.engine.connect() as connection:
-            return await bodies.list_officers(connection, body)
-
-    found = with_vault(work)
-    if as_json:
-        print_json(found)
-        return
-    print_table(("id", "name", "role", "status"), [(o.officer_id, o.name, o.role, o.status) for o in found])
-
-
-def _require_known(code: str, known: Collection[str], option: str) -> None:
-    if code not in known:
-        raise typer.BadParameter(f"unknown; use one of {', '.join(known)}", param_hint=option)

@@ -1,28 +1,32 @@
 """`creditvault enrol`: a file of records into the vault, row by row, as often as needed."""
 
 import json
-import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Self
 from uuid import UUID
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
+from access_log.log import Writing
 from consent import bodies
+from consent.errors import StateError
 from vault.records.enrol import Enrolled, Furnisher, RowResult
 from vault.records.mapping import load_mapping
 from vault.records.readers import ColumnReport, CsvReader, Row, read_ndjson
 from vault.records.submission import Accepted, Rejected
 from vault.server.assembly import Vault
 from vault.server.cli.acting import operator, with_vault
-from vault.server.cli.output import AsJson, print_json
+from vault.server.cli.output import AsJson, print_json, progress
 
 SOME_REJECTED = 1
 _NDJSON = (".ndjson", ".jsonl")
+_CSV = ".csv"
+_REASONS = 10
 
 
 class Tally:
@@ -32,35 +36,68 @@ class Tally:
         self.enrolled = 0
         self.standing = 0
         self.rejected = 0
+        self.reasons: Counter[tuple[str, str, str]] = Counter()
         self._path = rejects
-        self._file = rejects.open("w")
+        self._new = rejects.with_name(rejects.name + ".new")
+
+    @contextmanager
+    def writing(self) -> Iterator[Self]:
+        """Takes results in. The file takes its name once the whole input was read, never half written."""
+        try:
+            with self._new.open("w", encoding="utf-8") as self._file:
+                yield self
+            if self.rejected:
+                self._new.replace(self._path)
+            else:
+                self._path.unlink(missing_ok=True)  # of an earlier run, before the rows were mended
+        finally:
+            self._new.unlink(missing_ok=True)
 
     def count(self, result: RowResult | Accepted) -> None:
         """Takes one row's result; a rejected row is written with line, column, rule and remedy."""
         if isinstance(result, Rejected):
             self.rejected += 1
+            self.reasons[result.column, result.rule, result.remedy] += 1
             self._file.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
         elif isinstance(result, Enrolled) and not result.new:
             self.standing += 1
         else:
             self.enrolled += 1
 
-    def close(self) -> None:
-        """Closes the file; removes it where nothing was rejected."""
-        self._file.close()
-        if not self.rejected:
-            self._path.unlink()
+
+class ActiveFurnisher:
+    """Checked under the head lock of every chunk: a body suspended meanwhile hands in nothing more."""
+
+    def __init__(self, body_id: UUID) -> None:
+        self._body_id = body_id
+
+    async def __call__(self, writing: Writing) -> None:
+        """Checks the body.
+
+        Raises:
+            StateError: it may not furnish now.
+        """
+        body = await bodies.read_body(writing.connection, self._body_id)
+        if body is None or body.status != "active" or "furnish" not in body.capacities:
+            raise StateError("this body may not furnish now: see `creditvault body list`")
+
+    def committed(self) -> None:
+        """Nothing of its own was written."""
 
 
 def enrol(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, or NDJSON by its suffix.")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV (.csv), or NDJSON (.ndjson, .jsonl).")
+    ],
     body: Annotated[UUID, typer.Option(help="Id of the furnishing body.")],
     mapping: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="For CSV: which columns make which members."),
     ] = None,
-    rejects: Annotated[Path | None, typer.Option(help="Where rejected rows are listed.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row, write nothing.")] = False,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Where rejected rows are listed. Default: FILE.rejects.ndjson.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row, enrol none.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Enrol records from a file. Good rows are kept, bad ones listed; the same file again changes nothing.
@@ -69,10 +106,7 @@ def enrol(
 
     Example: `creditvault enrol contracts.csv --mapping contracts.mapping.toml --body ID`
     """
-    if (mapping is None) != (file.suffix in _NDJSON):
-        raise typer.BadParameter(
-            "a CSV file needs one, an NDJSON file (.ndjson, .jsonl) has none", param_hint="--mapping"
-        )
+    _check_suffix(file, mapping)
     listed = rejects or file.with_name(file.name + ".rejects.ndjson")
     tally = Tally(listed)
 
@@ -81,22 +115,32 @@ def enrol(
             furnishing = await bodies.read_body(connection, body)
         if furnishing is None or furnishing.status != "active" or "furnish" not in furnishing.capacities:
             raise typer.BadParameter("no active body that may furnish has this id", param_hint="--body")
-        with file.open("rb") as stream, _bar(file) as bar:
+        with file.open("rb") as stream, progress("enrolling") as bar, tally.writing():
             reader = _reader(stream, mapping, vault)
-            rows = _watched(reader, stream, bar)
+            rows = _watched(reader, stream, file.stat().st_size, bar)
             if dry_run:
                 for row in rows:
                     tally.count(row if isinstance(row, Rejected) else vault.intake.check(row))
             else:
                 furnisher = Furnisher(body, operator().name, operator().role)
-                async for result in vault.intake.take_in(rows, furnisher):
+                async for result in vault.intake.take_in(rows, furnisher, guard=ActiveFurnisher(body)):
                     tally.count(result)
             return reader.columns() if isinstance(reader, CsvReader) else ()
 
-    with closing(tally):
-        columns = with_vault(work)
-    _tell(tally, columns, dry_run=dry_run, as_json=as_json, rejects=listed)
+    columns = with_vault(work)
+    if as_json:
+        _print(tally, columns, dry_run=dry_run, rejects=listed)
+    else:
+        _tell(tally, columns, dry_run=dry_run, rejects=listed)
     raise typer.Exit(SOME_REJECTED if tally.rejected else 0)
+
+
+def _check_suffix(file: Path, mapping: Path | None) -> None:
+    suffix = file.suffix.lower()
+    if suffix not in (_CSV, *_NDJSON):
+        raise typer.BadParameter("give a .csv, .ndjson or .jsonl file", param_hint="FILE")
+    if (mapping is None) == (suffix == _CSV):
+        raise typer.BadParameter("a CSV file needs one, an NDJSON file has none", param_hint="--mapping")
 
 
 def _reader(stream: BinaryIO, mapping: Path | None, vault: Vault) -> CsvReader | Iterator[Row | Rejected]:
@@ -105,49 +149,45 @@ def _reader(stream: BinaryIO, mapping: Path | None, vault: Vault) -> CsvReader |
     return CsvReader(stream, load_mapping(mapping, vault.catalogue), vault.catalogue)
 
 
-def _watched(rows: Iterable[Row | Rejected], stream: BinaryIO, bar: Progress) -> Iterator[Row | Rejected]:
+def _watched(
+    rows: Iterable[Row | Rejected], stream: BinaryIO, size: int, bar: Progress
+) -> Iterator[Row | Rejected]:
     """The rows, while the bar follows how much of the file was read."""
-    task = bar.tasks[0].id
+    task = bar.task_ids[0]
     for row in rows:
         yield row
-        bar.update(task, completed=stream.tell())
+        bar.update(task, completed=stream.tell(), total=size)
 
 
-def _bar(file: Path) -> Progress:
-    bar = Progress(
-        TextColumn("enrolling"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        transient=True,
-        disable=not sys.stderr.isatty(),
+def _print(tally: Tally, columns: Iterable[ColumnReport], *, dry_run: bool, rejects: Path) -> None:
+    print_json(
+        {
+            "dry_run": dry_run,
+            "enrolled": tally.enrolled,
+            "standing": tally.standing,
+            "rejected": tally.rejected,
+            "rejects": str(rejects) if tally.rejected else None,
+            "reasons": [
+                {"column": column, "rule": rule, "remedy": remedy, "rows": rows}
+                for (column, rule, remedy), rows in tally.reasons.most_common(_REASONS)
+            ],
+            "columns": [asdict(column) for column in columns],
+        }
     )
-    bar.add_task("", total=file.stat().st_size)
-    return bar
 
 
-def _tell(
-    tally: Tally, columns: Iterable[ColumnReport], *, dry_run: bool, as_json: bool, rejects: Path
-) -> None:
-    reports = [asdict(column) for column in columns]
-    if as_json:
-        print_json(
-            {
-                "dry_run": dry_run,
-                "enrolled": tally.enrolled,
-                "standing": tally.standing,
-                "rejected": tally.rejected,
-                "rejects": str(rejects) if tally.rejected else None,
-                "columns": reports,
-            }
-        )
-        return
-    for column in reports:
-        if column["use"] != "mapped":
-            typer.echo(
-                f"column {column['column']}: {column['use']}, {column['rows']} rows: {column['reason']}"
-            )
+def _tell(tally: Tally, columns: Iterable[ColumnReport], *, dry_run: bool, rejects: Path) -> None:
+    uses: dict[str, list[ColumnReport]] = {}
+    for column in columns:
+        uses.setdefault(column.use, []).append(column)
+    for use, words in (("mapped", "mapped"), ("unmapped", "not mapped, never stored")):
+        if use in uses:
+            typer.echo(f"{words}: {', '.join(column.column for column in uses.pop(use))}")
+    for one in (each for refused in uses.values() for each in refused):
+        typer.echo(f"refused, never stored: {one.column} ({one.rows:,} rows): {one.reason}")
+    for (place, rule, remedy), rows in tally.reasons.most_common(_REASONS):
+        typer.echo(f"rejected by rule {rule}: {place or 'the whole line'} ({rows:,} rows): {remedy}")
     done = "would be enrolled" if dry_run else "enrolled"
-    typer.echo(f"{tally.enrolled} {done}, {tally.standing} stood already, {tally.rejected} rejected")
+    typer.echo(f"{tally.enrolled:,} {done}, {tally.standing:,} stood already, {tally.rejected:,} rejected")
     if tally.rejected:
-        typer.echo(f"rejected rows: {rejects}")
+        typer.echo(f"rejected rows, with what to do: {rejects}")

@@ -1,23 +1,25 @@
 """Commands about the log: show entries, and examine the whole of it."""
 
 import asyncio
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from access_log import stored
 from access_log.entry import Entry
 from access_log.fsck import Report, examine_log
-from vault.crypto.errors import CryptoError
+from vault.crypto.errors import ProviderRefusedError, UnsealError
 from vault.server.assembly import open_log
-from vault.server.cli.output import AsJson, print_json, print_table
+from vault.server.cli.output import AsJson, examples, print_json, print_table, progress
 from vault.server.database import check_schema, database_urls
 from vault.server.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Show entries of the access log, and examine it.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The access log: show entries, and examine the whole of it.",
+    epilog=examples("creditvault log show --last 20", "creditvault log fsck --json"),
+)
 _LAST = 10
 
 
@@ -68,7 +70,14 @@ def fsck(as_json: AsJson = False) -> None:
     report = asyncio.run(_examine())
     if as_json:
         print_json(
-            {"sound": report.sound, **_counts(report), "findings": report.findings, "more": report.more}
+            {
+                "sound": report.sound,
+                **_counts(report),
+                "placed": report.placed,
+                "unplaced": report.unplaced,
+                "findings": report.findings,
+                "more": report.more,
+            }
         )
     else:
         _tell(report)
@@ -90,24 +99,21 @@ async def _entries(index: int | None, last: int) -> list[tuple[int, bytes]]:
 
 async def _examine() -> Report:
     settings = Settings()
-    bar = Progress(
-        TextColumn("examining"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), transient=True
-    )
     with database_urls(settings) as urls:
         check_schema(urls.application)
         async with open_log(settings, urls.application) as log:
-            bar.disable = not sys.stderr.isatty()
-            with bar:
-                task = bar.add_task("")
+            with progress("examining") as bar:
+                task = bar.task_ids[0]
                 return await examine_log(
                     log,
-                    altered=(CryptoError,),
+                    # A provider that cannot answer now says nothing about a payload: that error goes out.
+                    altered=(UnsealError, ProviderRefusedError),
                     retention_years=settings.payload_years,
                     progress=lambda done, of: bar.update(task, completed=done, total=of),
                 )
 
 
-def _counts(report: Report) -> dict[str, object]:
+def _counts(report: Report) -> dict[str, int | None]:
     return {
         "size": report.size,
         "entries": report.entries,
@@ -122,7 +128,9 @@ def _counts(report: Report) -> dict[str, object]:
 
 def _tell(report: Report) -> None:
     for name, count in _counts(report).items():
-        typer.echo(f"{name:<10}{count if count is not None else 'unknown':>12}")
+        typer.echo(f"{name:<10}{'unknown' if count is None else f'{count:,}':>14}")
+    if not report.placed:
+        typer.echo("places in streams were not checked: the entries themselves do not hold")
     for finding in report.findings:
         where = "the log" if finding.index is None else f"entry {finding.index}"
         typer.echo(f"{where}: {finding.reason}")

@@ -1,27 +1,43 @@
 """The command `creditvault`: every group of commands, and where errors become one line and a code.
 
-Exit codes: 0 done; 1 done, and something was found wrong (rejected rows, tampering); 2 not done, and why.
+Exit codes: 0 done; 1 done, and something was found wrong (rejected rows, tampering); 2 not done, and why;
+130 interrupted.
 """
 
+import signal
 import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
 
+import structlog
 import typer
-from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from typer.exceptions import Abort, TyperException
 
-from access_log.errors import AccessLogError
-from consent.errors import ConsentError
-from vault.crypto.errors import CryptoError
-from vault.errors import VaultError
-from vault.server.cli import authorizing, body, docs, doctor, enrolling, log, serving
+from vault.server.cli import (
+    authorization,
+    basis,
+    body,
+    docs,
+    doctor,
+    enrolling,
+    log,
+    officer,
+    registrar,
+    serving,
+)
+from vault.server.cli.faults import in_words
+from vault.server.cli.output import examples
+from vault.server.logging import configure
 
 NOT_DONE = 2
 INTERRUPTED = 130
+_SIGNALLED = 128
 
 app = typer.Typer(
     name="creditvault",
     help="A privacy-first personal credit vault.",
+    epilog=examples("creditvault demo", "creditvault migrate", "creditvault serve --port 8440"),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -31,44 +47,48 @@ serving.add_to(app)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="enrol")(enrolling.enrol)
 app.add_typer(body.app, name="body")
-app.add_typer(body.officers, name="officer")
-app.add_typer(authorizing.registrar, name="registrar")
-app.add_typer(authorizing.basis, name="basis")
-app.add_typer(authorizing.authorization, name="authorization")
+app.add_typer(officer.app, name="officer")
+app.add_typer(registrar.app, name="registrar")
+app.add_typer(basis.app, name="basis")
+app.add_typer(authorization.app, name="authorization")
 app.add_typer(log.app, name="log")
-app.command(name="docs", hidden=True)(docs.docs)
+app.command(name="docs")(docs.docs)
+_events = structlog.get_logger()
 
 
-def main() -> None:
-    """Runs one command; every expected error is one line on standard error that says what to do."""
+def main() -> NoReturn:
+    """Runs the command of this process and ends it."""
+    # Libraries speak on standard error and in JSON too: standard output is the command's own.
+    configure("warning")
+    signal.signal(signal.SIGTERM, _end)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit code; an error is one line on standard error."""
     try:
-        code = app(standalone_mode=False)
-    except TyperException as error:
-        _say(f"{error.format_message().rstrip('.')}. See `{_asked()} --help`.".removeprefix(". "))
+        code = typer.main.get_command(app).main(
+            list(arguments), prog_name="creditvault", standalone_mode=False
+        )
     except (Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
-    except ValidationError as error:
-        # Only which setting and which rule: a value may be a secret.
-        faults = [f"CREDITVAULT_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
-        _say("; ".join(faults))
-    except (VaultError, CryptoError, AccessLogError, ConsentError) as error:
-        _say(str(error))
-    except SQLAlchemyError as error:
-        # Its text would quote the statement; the class of the cause says enough.
-        cause = type(getattr(error, "orig", None) or error).__name__
-        _say(f"the database refused or could not be reached ({cause}): run `creditvault doctor`")
-    except OSError as error:
-        _say(error.strerror if error.filename is None else f"{error.filename}: {error.strerror}")
-    else:
-        sys.exit(code if isinstance(code, int) else 0)
-    sys.exit(NOT_DONE)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 -- this is the one place; none may leave as a traceback
+        words = in_words(error)
+        if words is None:
+            _events.critical("unforeseen_error", exc_info=error)
+            words = "an error nobody foresaw; the line above names its place"
+        if isinstance(error, TyperException):
+            words = f"{words.removeprefix('.')} See `{_asked(arguments)} --help`.".strip()
+        sys.stderr.write(f"creditvault: {' '.join(words.split())}\n")
+        return NOT_DONE
+    return code if isinstance(code, int) else 0
 
 
-def _asked() -> str:
+def _asked(arguments: Sequence[str]) -> str:
     """The command as far as it names one: no option and no value is repeated."""
     known: list[str] = []
     commands = getattr(typer.main.get_command(app), "commands", {})
-    for word in sys.argv[1:]:
+    for word in arguments:
         if word not in commands:
             break
         known.append(word)
@@ -76,5 +96,6 @@ def _asked() -> str:
     return " ".join(["creditvault", *known])
 
 
-def _say(text: str | None) -> None:
-    sys.stderr.write(f"creditvault: {' '.join((text or 'it failed').split())}\n")
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends in order: what a command holds open, an embedded database for instance, is let go."""
+    raise SystemExit(_SIGNALLED + number)

@@ -8,10 +8,31 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 _WIDE = 1_000
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def examples(*commands: str) -> str:
+    """The last lines of a help page: commands as one would type them."""
+    return "\n\n".join(f"Example: `{command}`" for command in commands)
+
+
+def progress(what: str) -> Progress:
+    """A bar on a terminal, on standard error; silence anywhere else. It has one task."""
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    bar.add_task(what)
+    return bar
 
 
 def print_json(value: object) -> None:
@@ -45,4 +66,4 @@ def _plain(value: Any) -> object:  # noqa: ANN401 -- whatever a register holds
     if isinstance(value, set | frozenset):
         return sorted(value)
     # Dataclasses and structs, with the dates and ids inside them.
-    return msgspec.to_builtins(value, enc_hook=_plain)
+    return msgspec.to_builtins(value, enc_hook=_plain, order="deterministic")

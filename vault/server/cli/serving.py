@@ -1,12 +1,20 @@
 """Commands that run the vault: serve, migrate, worker, demo."""
 
 import asyncio
+import shlex
 from typing import Annotated, Any
 
 import typer
 
+from vault.errors import VaultError
+from vault.server.assembly import keyring, open_vault, set_up
+from vault.server.cli.output import AsJson, print_json
 from vault.server.database import check_schema, database_urls, migrate
 from vault.server.settings import Settings
+
+
+class NoPassphraseError(VaultError):
+    """A keyring is to be made, and nothing says what shall open it."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,31 +29,54 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     workers: Annotated[int | None, typer.Option(help="Server processes.")] = None,
-) -> int:
-    """Serve the vault until it is stopped.
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Serve the vault until SIGTERM or Ctrl-C. Its log goes to standard error, one JSON object a line.
 
     Example: `creditvault serve --port 8440 --workers 2`
     """
-    from vault.server.serve import serve as run  # noqa: PLC0415 -- imports every room; other commands need few
+    from vault.server.serve import (  # noqa: PLC0415 -- imports the web server; no other command needs it
+        serve as run,
+    )
+    from vault.server.serve import serve_inherited  # noqa: PLC0415 -- the same
 
     given: dict[str, Any] = {"host": host, "port": port, "workers": workers}
-    return run(Settings(**{name: value for name, value in given.items() if value is not None}))
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    if "issuer" not in settings.model_fields_set:
+        # Proofs name the address they are made for: without another one it is the port listened on.
+        settings = settings.model_copy(update={"issuer": f"http://127.0.0.1:{settings.port}"})
+    if fd is None:
+        run(settings)
+    else:
+        serve_inherited(settings, fd)
 
 
-def migrate_database() -> None:
+def migrate_database(as_json: AsJson = False) -> None:
     """Bring the database to this release; make keyring, first keys and log where there are none.
+
+    Harmless when repeated. Prints the log's verifier key, which inspectors need.
 
     Example: `creditvault migrate`
     """
-    from vault.server.assembly import set_up  # noqa: PLC0415 -- the same
-
     settings = Settings()
+    _require_passphrase(settings)
+
+    async def make(url: str) -> str:
+        await set_up(settings, url)
+        async with open_vault(settings, url) as vault:
+            return vault.log.key.verifier_key()
+
     with database_urls(settings) as urls:
         if urls.owner is None:
             raise typer.BadParameter("set CREDITVAULT_OWNER_DATABASE_URL: migrations run as the owner")
         before, after = migrate(urls.owner)
-        asyncio.run(set_up(settings, urls.application))
+        key = asyncio.run(make(urls.application))
+    if as_json:
+        print_json({"before": before, "after": after, "keyring": str(settings.keyring_path), "log_key": key})
+        return
     typer.echo(f"schema {before or 'none'} -> {after}; keys and log are ready")
+    typer.echo(f"keyring  {settings.keyring_path}: keep a copy apart from the database and its backups")
+    typer.echo(f"log key  {key}")
 
 
 def worker() -> None:
@@ -53,7 +84,7 @@ def worker() -> None:
 
     Example: `creditvault worker`
     """
-    from vault.server.worker import run_worker  # noqa: PLC0415 -- the same
+    from vault.server.worker import run_worker  # noqa: PLC0415 -- imports every room
 
     settings = Settings()
     with database_urls(settings) as urls:
@@ -63,12 +94,28 @@ def worker() -> None:
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the story, also in a terminal.")] = False,
-    port: Annotated[int | None, typer.Option(help="Port of the demo's server.")] = None,
-) -> int:
-    """Run the whole story on real input, then leave the server running.
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the demo's server.")] = None,
+) -> None:
+    """Run the whole story on real input; on a terminal, leave the server running.
 
     Example: `creditvault demo --once`
     """
     from demo.story import run  # noqa: PLC0415 -- the demo is no part of the product
 
-    return run(once=once, port=port)
+    raise typer.Exit(run(once=once, port=port))
+
+
+def _require_passphrase(settings: Settings) -> None:
+    """Before anything is made: a keyring that is there opens, and for a new one there is a passphrase."""
+    if settings.keyring_path.exists():
+        keyring(settings)
+        return
+    if settings.read_passphrase():
+        return
+    home = shlex.quote(str(settings.home))
+    file = shlex.quote(str(settings.home / "passphrase"))
+    raise NoPassphraseError(
+        f"no passphrase for the new keyring is named. Make one: `mkdir -p {home} && "
+        f"(umask 077 && head -c 32 /dev/urandom | base64 > {file})`, then "
+        f"`export CREDITVAULT_PASSPHRASE_FILE={file}` and run it again"
+    )

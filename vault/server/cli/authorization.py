@@ -1,0 +1,228 @@
+"""Commands about statutory authorizations: proposed by one registrar, approved by another, revoked by any."""
+
+import stat
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import typer
+
+from access_log.log import Writing
+from consent import statutes
+from consent.statements import Approval, Proposal, Revocation, content_digest, sign_statement
+from consent.statutes import AnyPerson, Authorization, NamedPersons, PersonsOfCases, Terms
+from vault.records.query import parse_identifier
+from vault.server.assembly import Vault
+from vault.server.cli.acting import change, operator, read_json, require_known, with_vault
+from vault.server.cli.output import AsJson, examples, print_json, print_table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Statutory authorizations: proposed by one registrar, approved by another.",
+    epilog=examples(
+        "creditvault authorization list",
+        "creditvault authorization approve AUTHORIZATION --registrar REGISTRAR --key li.jwk",
+    ),
+)
+AuthorizationId = Annotated[UUID, typer.Argument(metavar="AUTHORIZATION", help="Id of the authorization.")]
+RegistrarId = Annotated[UUID, typer.Option("--registrar", help="Id of the registrar who signs.")]
+KeyFile = Annotated[
+    Path, typer.Option("--key", exists=True, dir_okay=False, help="The registrar's private key, a JWK.")
+]
+
+
+@app.command()
+def propose(
+    registrar_id: RegistrarId,
+    key: KeyFile,
+    body: Annotated[UUID, typer.Option(help="Id of the body.")],
+    basis_id: Annotated[UUID, typer.Option("--basis", help="Id of the legal basis.")],
+    purpose: Annotated[list[str], typer.Option(help="A purpose; repeat for more.")],
+    field: Annotated[list[str], typer.Option(help="A field, as FIN.type; repeat for more.")],
+    per_day: Annotated[int, typer.Option(min=1, help="Queries allowed on one legal day.")],
+    days: Annotated[int, typer.Option(min=1, max=3660, help="Days it is valid, from now.")] = 365,
+    per_case: Annotated[int | None, typer.Option(min=1, help="Queries allowed for one case.")] = None,
+    case: Annotated[
+        str | None, typer.Option(help="Any person, in cases whose reference fits this (at most one *).")
+    ] = None,
+    persons: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="These persons: a file, on each line `scheme number`."
+        ),
+    ] = None,
+    anybody: Annotated[bool, typer.Option("--anybody", help="Any person, in any case.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Propose an authorization, signed by one registrar.
+
+    Name whom it reaches: --case, --persons or --anybody.
+
+    Example: `creditvault authorization propose --registrar ID --key zhang.jwk --body ID --basis ID
+    --purpose court-enforcement --field FIN.type --per-day 100 --case "(2026) Enforcement No. *"`
+    """
+    if sum((case is not None, persons is not None, anybody)) != 1:
+        raise typer.BadParameter("name one of --case, --persons and --anybody", param_hint="--case")
+    private = _private_key(key)
+    named = None if persons is None else _read_persons(persons)
+
+    async def work(vault: Vault) -> UUID:
+        require_known(purpose, vault.catalogue.purposes, "--purpose")
+        require_known(field, vault.catalogue.fields, "--field")
+        scope = await _scope(vault, case, named)
+        async with vault.log.writing() as writing:
+            terms = Terms(
+                body=body,
+                basis=basis_id,
+                purposes=tuple(purpose),
+                fields=tuple(field),
+                scope=scope,
+                per_day=per_day,
+                per_case=per_case,
+                valid_from=writing.now,
+                valid_until=writing.now + timedelta(days=days),
+            )
+            statement = Proposal.of(uuid4(), registrar_id, writing.now, terms.text())
+            return await statutes.propose(writing, sign_statement(private, statement))
+
+    proposed = with_vault(work)
+    if as_json:
+        print_json({"authorization": proposed})
+    else:
+        typer.echo(f"proposed {proposed}; another registrar approves it")
+
+
+@app.command()
+def approve(
+    authorization_id: AuthorizationId,
+    registrar_id: RegistrarId,
+    key: KeyFile,
+    yes: Annotated[bool, typer.Option("--yes", help="Sign without asking.")] = False,
+) -> None:
+    """Approve a proposed authorization, signed by another registrar, who sees its terms first.
+
+    Example: `creditvault authorization approve AUTHORIZATION --registrar ID --key li.jwk`
+    """
+    private = _private_key(key)
+
+    async def work(vault: Vault) -> None:
+        async with vault.engine.connect() as connection:
+            standing = await statutes.read_authorization(connection, authorization_id)
+        if standing is None:
+            raise typer.BadParameter("there is no such authorization", param_hint="AUTHORIZATION")
+        terms = standing.terms.text()
+        typer.echo(f"terms: {terms}")
+        # Without a terminal nobody can be asked; whoever wrote the script has answered.
+        if not yes and sys.stdin.isatty():
+            typer.confirm("Approve exactly these terms?", abort=True)
+        async with vault.log.writing() as writing:
+            statement = Approval(
+                authorization=authorization_id,
+                registrar=registrar_id,
+                at=writing.now,
+                content_sha256=content_digest(terms),
+            )
+            await statutes.approve(writing, authorization_id, sign_statement(private, statement))
+
+    with_vault(work)
+    typer.echo(f"approved {authorization_id}")
+
+
+@app.command()
+def revoke(
+    authorization_id: AuthorizationId,
+    reason: Annotated[str, typer.Option(help="Why; stands in the register.")],
+    registrar_id: Annotated[
+        UUID | None, typer.Option("--registrar", help="Id of the registrar who signs.")
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="The registrar's private key, a JWK."),
+    ] = None,
+) -> None:
+    """Revoke an authorization; it takes effect on the next query.
+
+    With --registrar and --key it is a registrar's signed statement, without them the operator's own act.
+
+    Example: `creditvault authorization revoke AUTHORIZATION --reason "case closed"`
+    """
+    if (registrar_id is None) != (key is None):
+        raise typer.BadParameter("name the registrar and the key, or neither", param_hint="--key")
+    private = None if key is None else _private_key(key)
+
+    async def act(writing: Writing) -> None:
+        if registrar_id is None or private is None:
+            await statutes.revoke_unsigned(writing, authorization_id, reason, operator())
+            return
+        statement = Revocation(
+            authorization=authorization_id, registrar=registrar_id, at=writing.now, reason=reason
+        )
+        await statutes.revoke(writing, authorization_id, sign_statement(private, statement))
+
+    change(act)
+    typer.echo(f"revoked {authorization_id}")
+
+
+@app.command(name="list")
+def list_all(
+    body: Annotated[UUID | None, typer.Option(help="Of this body alone.")] = None, as_json: AsJson = False
+) -> None:
+    """List authorizations, newest first.
+
+    Example: `creditvault authorization list --body 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11`
+    """
+
+    async def work(vault: Vault) -> list[Authorization]:
+        async with vault.engine.connect() as connection:
+            return await statutes.list_authorizations(connection, body)
+
+    found = with_vault(work)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("id", "body", "state", "purposes", "fields", "valid until"),
+        [
+            (
+                one.authorization_id,
+                one.terms.body,
+                one.state,
+                one.terms.purposes,
+                one.terms.fields,
+                f"{one.terms.valid_until:%Y-%m-%d}",
+            )
+            for one in found
+        ],
+    )
+
+
+def _private_key(path: Path) -> Mapping[str, Any]:
+    """A registrar's private key, if it is the registrar's alone."""
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise typer.BadParameter(f"others can read {path}: chmod 600 {path}", param_hint="--key")
+    found: Mapping[str, Any] = read_json(path)
+    return found
+
+
+def _read_persons(path: Path) -> list[tuple[str, str]]:
+    """Scheme and number of each person of a file: a command line every user of the machine can read."""
+    lines = path.read_text(errors="replace").splitlines()
+    persons = [tuple(line.split(maxsplit=1)) for line in lines if line.strip()]
+    if not persons or any(len(person) != len(("scheme", "number")) for person in persons):
+        raise typer.BadParameter("the file holds `scheme number` on each line", param_hint="--persons")
+    return [(person[0], person[1]) for person in persons]
+
+
+async def _scope(
+    vault: Vault, case: str | None, persons: list[tuple[str, str]] | None
+) -> NamedPersons | PersonsOfCases | AnyPerson:
+    if case is not None:
+        return PersonsOfCases(pattern=case)
+    if persons is None:
+        return AnyPerson()
+    identifiers = [parse_identifier(scheme, number, vault.schemes) for scheme, number in persons]
+    hashes = await vault.keys.subject_hashes(identifiers)
+    return NamedPersons(subjects=tuple(sorted({each.hex() for each in hashes})))
