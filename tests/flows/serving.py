@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from vault.server.app import build_app
+from vault.server.assembly import Vault
 from vault.server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,3 +154,11 @@ async def serving(settings: Settings, output: Path, *, workers: int = 1) -> Asyn
         yield server
     finally:
         server.kill()
+
+
+@asynccontextmanager
+async def in_this_process(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the same application in this process, where a test can reach behind it."""
+    transport = httpx.ASGITransport(build_app(vault), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=vault.settings.issuer) as http:
+        yield http
