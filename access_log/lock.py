@@ -9,6 +9,7 @@ the workers of a host. FORMAT 9.
 import fcntl
 import hashlib
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,22 +47,26 @@ class OutsideLock:
         """Makes the file for a new log.
 
         Raises:
-            OutsideLockError: the file is there already, or cannot be made.
+            OutsideLockError: the file is there already.
+            LogUnavailableError: it cannot be made.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            # Written aside and linked into place: a crash leaves a whole lock, or none.
+            descriptor, aside = tempfile.mkstemp(prefix=f".{self.path.name}-", dir=self.path.parent)
+            try:
+                _write(descriptor, 1, first)
+                self.path.hardlink_to(aside)
+            finally:
+                os.close(descriptor)
+                Path(aside).unlink()
+            _sync_directory(self.path.parent)
         except FileExistsError:
             raise OutsideLockError(
                 f"the outside lock {self.path} belongs to a log already; name another file for a new log"
             ) from None
         except OSError as error:
             raise _unusable(self.path, error) from error
-        try:
-            _write(descriptor, 1, first)
-            _sync_directory(self.path.parent)
-        finally:
-            os.close(descriptor)
 
     def exists(self) -> bool:
         """Whether a lock file stands at the path."""
@@ -78,6 +83,8 @@ class OutsideLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             return _read(descriptor, self.path)[1]
+        except OSError as error:
+            raise _unusable(self.path, error) from error
         finally:
             os.close(descriptor)
 

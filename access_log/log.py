@@ -134,8 +134,10 @@ class Log:
     async def create(self) -> None:
         """Makes the head, the shared streams and the outside lock of a new log; harmless when repeated.
 
+        A log that holds entries is given no new lock: `start` refuses it until its own is restored.
+
         Raises:
-            OutsideLockError: the database holds a log and its outside lock is missing.
+            LogUnavailableError: the lock's folder cannot be written to.
         """
         async with self.engine.begin() as connection:
             await writes.create_head(connection, self.number, self.origin)
@@ -160,13 +162,13 @@ class Log:
             LogUnavailableError: database or lock cannot be reached now; try again.
         """
         async with _database_errors(), self.engine.connect() as connection:
+            head = await self._lock_head(connection)
             origin = await writes.origin_of(connection, self.number)
             if origin != self.origin:
                 raise LogStateError(
                     f"the database holds the log {origin!r}, the settings name {self.origin!r}: "
                     "set CREDITVAULT_LOG_ORIGIN to the log's origin"
                 )
-            head = await self._lock_head(connection)
             await stored.check_head(
                 connection, self.number, size=head.size, chain=head.chain, frontier=head.frontier
             )
