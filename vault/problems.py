@@ -102,7 +102,7 @@ def unavailable() -> JSONResponse:
 
 _OF_STATUS = {
     400: (INVALID, "The request could not be read."),
-    404: (NOT_FOUND, "Check the path; /docs lists what there is."),
+    404: (NOT_FOUND, "Check the path; /openapi.json lists what there is."),
     405: (NOT_ALLOWED, "The Allow header names the methods."),
     413: (TOO_LARGE, "Send fewer bytes; batches of records go to /v1/records as NDJSON."),
     415: (MEDIA_TYPE, "Send application/json; batches of records as application/x-ndjson."),
