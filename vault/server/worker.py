@@ -4,17 +4,22 @@ A job that writes appends through the same log as everything else.
 """
 
 import procrastinate
+import structlog
+from procrastinate.exceptions import ConnectorException
 
 from access_log.entry import EntryType
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Payload
 from consent.oauth.replay import remove_expired
 from vault.server.assembly import open_vault
+from vault.server.database import DatabaseDownError
 from vault.server.logging import configure
 from vault.server.settings import Settings
 
 JOBS_SCHEMA = "jobs"
 _HEARTBEAT = "*/10 * * * *"
+_GRACE_SECONDS = 10
+_events = structlog.get_logger()
 
 
 async def heartbeat(log: Log) -> int:
@@ -38,8 +43,17 @@ async def run_worker(settings: Settings, database_url: str) -> None:
     configure(settings.log_level)
     async with open_vault(settings, database_url) as vault:
         queue = worker_app(database_url, vault.log)
-        async with queue.open_async():
-            await queue.run_worker_async(install_signal_handlers=True)
+        try:
+            async with queue.open_async():
+                _events.info("jobs_started")
+                await queue.run_worker_async(
+                    delete_jobs="successful", shutdown_graceful_timeout=_GRACE_SECONDS
+                )
+        except ConnectorException as error:
+            raise DatabaseDownError(
+                "the job queue lost its database: start PostgreSQL, then the worker again"
+            ) from error
+        _events.info("jobs_stopped")
 
 
 async def remove_expired_rows(log: Log) -> int:

@@ -22,6 +22,7 @@ from vault.records.submission import Accepted, Rejected
 from vault.server.assembly import Vault
 from vault.server.cli.acting import operator, with_vault
 from vault.server.cli.output import AsJson, print_json, progress
+from vault.server.portal.fictitious import fictitious_identity
 
 SOME_REJECTED = 1
 _NDJSON = (".ndjson", ".jsonl")
@@ -146,7 +147,10 @@ def _check_suffix(file: Path, mapping: Path | None) -> None:
 def _reader(stream: BinaryIO, mapping: Path | None, vault: Vault) -> CsvReader | Iterator[Row | Rejected]:
     if mapping is None:
         return read_ndjson(stream)
-    return CsvReader(stream, load_mapping(mapping, vault.catalogue), vault.catalogue)
+    columns = load_mapping(mapping, vault.catalogue)
+    # Invented people are for a demo alone; elsewhere the reader refuses a mapping without identities.
+    invented = fictitious_identity if columns.supplied and vault.settings.demo else None
+    return CsvReader(stream, columns, vault.catalogue, invented)
 
 
 def _watched(

@@ -1,0 +1,313 @@
+"""Registers kept from the command line: bodies, officers, registrars, bases, authorizations."""
+
+import json
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.consent.registers import USCC, jwks
+from tests.vault.server.commands import CommandLine
+from vault.server.cli import acting, authorization
+from vault.server.portal.fictitious import fictitious_identity
+
+NOBODY = str(uuid4())
+
+
+@dataclass(frozen=True)
+class Office:
+    """A registry with a body, a basis and two registrars."""
+
+    command: CommandLine
+    folder: Path
+    body: str
+    basis: str
+    registrars: tuple[str, str]
+
+    def key(self, number: int) -> str:
+        return str(self.folder / f"registrar-{number}.jwk")
+
+    def signing(self, number: int) -> tuple[str, ...]:
+        return ("--registrar", self.registrars[number], "--key", self.key(number))
+
+    def proposal(self, *changes: str) -> tuple[str, ...]:
+        return (
+            "authorization", "propose", *self.signing(0), "--body", self.body, "--basis", self.basis,
+            "--purpose", "court-enforcement", "--field", "FIN.type", "--per-day", "3", *changes,
+        )  # fmt: skip
+
+    def proposed(self) -> str:
+        made = self.command.good(*self.proposal("--case", "(2026) No. *"))
+        return str(made["authorization"])
+
+    def state(self, authorization_id: str) -> str:
+        found = self.command.good("authorization", "list")
+        return str(next(one["state"] for one in found if one["authorization_id"] == authorization_id))
+
+
+def _add_body(command: CommandLine, folder: Path, *more: str) -> str:
+    keys = folder / "keys.json"
+    keys.write_text(json.dumps(jwks()))
+    added = command.good(
+        "body", "add", "--name", "Fictitious [bold]Court", "--uscc", USCC, "--kind", "court",
+        "--jwks", str(keys),
+        "--address", "1 Test Street", "--contact", "privacy@court.example", "--purpose", "court-enforcement",
+        *more,
+    )  # fmt: skip
+    return str(added["body"])
+
+
+@pytest.fixture
+def office(creditvault: CommandLine, tmp_path: Path) -> Office:
+    body = _add_body(creditvault, tmp_path)
+    registrars = []
+    for number, name in enumerate(("Anna", "Wei")):
+        key = tmp_path / f"registrar-{number}.jwk"
+        made = creditvault.good("registrar", "key", str(key))
+        added = creditvault.good("registrar", "add", "--name", name, "--key", made["public"])
+        registrars.append(str(added["registrar"]))
+    basis = creditvault.good(
+        "basis", "add", "--code", "enforcement", "--title", "Civil Procedure Law", "--article", "253",
+        "--from", "2024-01-01", "--purpose", "court-enforcement", "--category", "FIN",
+    )  # fmt: skip
+    return Office(creditvault, tmp_path, body, str(basis["basis"]), (registrars[0], registrars[1]))
+
+
+def test_a_body_is_added_suspended_reinstated_and_listed(creditvault: CommandLine, tmp_path: Path) -> None:
+    body = _add_body(creditvault, tmp_path, "--capacity", "ask", "--capacity", "furnish")
+    assert (
+        creditvault("body", "suspend", body, "--reason", "under investigation", "--appeal", "court").code == 0
+    )
+    (one,) = creditvault.good("body", "list")
+    assert (one["body_id"], one["status"], one["status_reason"]) == (body, "suspended", "under investigation")
+    assert one["capacities"] == ["ask", "furnish"]
+    assert creditvault("body", "reinstate", body, "--reason", "appeal upheld").code == 0
+    listed = creditvault("body", "list").out
+    assert body in listed
+    assert "Fictitious [bold]Court" in listed
+    assert "active" in listed
+    newest = creditvault.good("log", "show", "--last", "3")
+    assert [one["type"] for one in newest] == ["authorization"] * 3
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--purpose", "curiosity"), "the catalogue has no such code; use credit-granting"),
+        (("--redirect-uri", "http://elsewhere.example/back"), "each redirect URI must be https"),
+        (("--capacity", "rule"), "the capacities must be of ask, furnish, inspect"),
+        (("--uscc", "91999999MA00000070"), "check its 18 characters"),
+        (("--kind", "oracle"), "the catalogue has no such code; use court"),
+    ],
+)
+def test_a_body_that_breaks_a_rule_is_refused(
+    creditvault: CommandLine, tmp_path: Path, more: tuple[str, ...], words: str
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps(jwks()))
+    line = creditvault.refused(
+        "body", "add", "--name", "X", "--uscc", USCC, "--kind", "bank", "--jwks", str(keys),
+        "--address", "1", "--contact", "x@example.org", *more,
+    )  # fmt: skip
+    assert words in line
+    assert creditvault.good("body", "list") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff\xfe", "is not a JSON object"),
+        (b"[]", "is not a JSON object"),
+        (b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "send no private or symmetric key"),
+    ],
+)
+def test_keys_that_are_none_are_refused(
+    creditvault: CommandLine, tmp_path: Path, content: bytes, words: str
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(content)
+    line = creditvault.refused(
+        "body", "add", "--name", "X", "--uscc", USCC, "--kind", "bank", "--jwks", str(keys),
+        "--address", "1", "--contact", "x@example.org",
+    )  # fmt: skip
+    assert words in line
+    assert "c2VjcmV0" not in line
+
+
+def test_what_is_in_no_register_is_refused(creditvault: CommandLine) -> None:
+    assert "no body is registered" in creditvault.refused("body", "suspend", NOBODY, "--reason", "x")
+    line = creditvault.refused("officer", "add", "--body", NOBODY, "--name", "Li", "--role", "clerk")
+    assert "no body is registered" in line
+
+
+def test_an_act_out_of_order_is_refused(office: Office) -> None:
+    line = office.command.refused("body", "reinstate", office.body, "--reason", "x")
+    assert "a body that is active cannot become active" in line
+
+
+def test_an_officer_is_added_and_listed(office: Office) -> None:
+    command = office.command
+    officer = command.good("officer", "add", "--body", office.body, "--name", "Li", "--role", "judge")
+    (one,) = command.good("officer", "list", "--body", office.body)
+    assert (one["officer_id"], one["role"], one["status"]) == (officer["officer"], "judge", "active")
+    assert "judge" in command("officer", "list", "--body", office.body).out
+
+
+def test_a_registrars_key_is_private_and_never_written_over(office: Office) -> None:
+    key = Path(office.key(0))
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert "d" in json.loads(key.read_text())
+    assert "d" not in json.loads(Path(f"{key}.pub").read_text())
+    before = key.read_text()
+    assert "File exists" in office.command.refused("registrar", "key", str(key))
+    assert key.read_text() == before
+
+
+def test_a_registrar_is_registered_by_the_public_key_alone(office: Office) -> None:
+    line = office.command.refused("registrar", "add", "--name", "Eve", "--key", office.key(0))
+    assert "public" in line
+    line = office.command.refused("registrar", "add", "--name", "Eve", "--key", f"{office.key(0)}.pub")
+    assert "registered already" in line
+    assert [one["name"] for one in office.command.good("registrar", "list")] == ["Anna", "Wei"]
+    assert "Anna" in office.command("registrar", "list").out
+
+
+def test_a_basis_is_listed(office: Office) -> None:
+    (one,) = office.command.good("basis", "list")
+    assert (one["basis_id"], one["code"], one["in_force_from"]) == (office.basis, "enforcement", "2024-01-01")
+    assert "Civil Procedure Law" in office.command("basis", "list").out
+
+
+def test_a_basis_of_unknown_categories_is_refused(office: Office) -> None:
+    line = office.command.refused(
+        "basis", "add", "--code", "x", "--title", "x", "--article", "1", "--from", "2024-01-01",
+        "--purpose", "court-enforcement", "--category", "ZZZ",
+    )  # fmt: skip
+    assert "the catalogue has no such code" in line
+
+
+def test_one_registrar_proposes_another_approves_and_it_is_revoked(office: Office) -> None:
+    command = office.command
+    proposed = office.proposed()
+    assert office.state(proposed) == "proposed"
+    assert "who proposed an authorization cannot approve it" in command.refused(
+        "authorization", "approve", proposed, *office.signing(0)
+    )
+    approved = command("authorization", "approve", proposed, *office.signing(1))
+    assert approved.code == 0
+    assert '"FIN.type"' in approved.out  # whoever signs has seen the terms
+    assert office.state(proposed) == "approved"
+    revoked = command("authorization", "revoke", proposed, "--reason", "case closed", *office.signing(1))
+    assert revoked.code == 0
+    assert office.state(proposed) == "revoked"
+    assert proposed in command("authorization", "list", "--body", office.body).out
+
+
+def test_an_operator_revokes_without_a_signature(office: Office) -> None:
+    proposed = office.proposed()
+    assert office.command("authorization", "revoke", proposed, "--reason", "stop").code == 0
+    assert office.state(proposed) == "revoked"
+    line = office.command.refused(
+        "authorization", "revoke", proposed, "--reason", "x", "--key", office.key(0)
+    )
+    assert "name the registrar and the key, or neither" in line
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_on_a_terminal_the_approver_is_asked(
+    office: Office, monkeypatch: pytest.MonkeyPatch, *, answer: bool
+) -> None:
+    class Terminal:
+        @staticmethod
+        def isatty() -> bool:
+            return True
+
+    asked: list[str] = []
+
+    def confirm(question: str, *, abort: bool) -> None:
+        asked.append(question)
+        if abort and not answer:
+            raise authorization.typer.Abort
+
+    proposed = office.proposed()
+    monkeypatch.setattr(authorization.sys, "stdin", Terminal())
+    monkeypatch.setattr(authorization.typer, "confirm", confirm)
+    ran = office.command("authorization", "approve", proposed, *office.signing(1))
+    assert asked == ["Approve exactly these terms?"]
+    assert ran.code == (0 if answer else 130)
+    assert office.state(proposed) == ("approved" if answer else "proposed")
+
+
+def test_an_authorization_says_whom_it_reaches(office: Office) -> None:
+    for whom in ((), ("--anybody", "--case", "x")):
+        line = office.command.refused(*office.proposal(*whom))
+        assert "name one of --case, --persons and --anybody" in line
+    made = office.command.good(*office.proposal("--anybody"))
+    assert office.state(made["authorization"]) == "proposed"
+
+
+def test_named_persons_come_from_a_file_and_are_stored_as_keyed_hashes(office: Office) -> None:
+    number, _ = fictitious_identity(1)
+    persons = office.folder / "persons"
+    persons.write_text(f"demo-id {number}\n\ndemo-id {number.lower()}\n")
+    made = office.command.good(*office.proposal("--persons", str(persons)))
+    listed = office.command("authorization", "list", "--json").out
+    scope = next(one for one in json.loads(listed) if one["authorization_id"] == made["authorization"])[
+        "terms"
+    ]["scope"]
+    assert len(scope["subjects"]) == 1
+    assert number not in listed
+
+
+@pytest.mark.parametrize("content", ["", "demo-id", "990000195009060016", "demo-id 990000195009060016\nx"])
+def test_a_file_that_names_nobody_is_refused(office: Office, content: str) -> None:
+    persons = office.folder / "persons"
+    persons.write_text(content)
+    assert "on each line" in office.command.refused(*office.proposal("--persons", str(persons)))
+
+
+def test_a_wrong_identity_number_is_refused_and_not_repeated(office: Office) -> None:
+    persons = office.folder / "persons"
+    persons.write_text("demo-id 990000195009060011")
+    line = office.command.refused(*office.proposal("--persons", str(persons)))
+    assert "check-digit" in line
+    assert "990000195009060011" not in line
+
+
+def test_fields_and_purposes_must_be_the_catalogues(office: Office) -> None:
+    line = office.command.refused(*office.proposal("--anybody", "--field", "FIN.typo"))
+    assert "the catalogue has no such code" in line
+    line = office.command.refused(*office.proposal("--anybody", "--purpose", "curiosity"))
+    assert "the catalogue has no such code" in line
+
+
+def test_a_key_that_others_can_read_signs_nothing(office: Office) -> None:
+    Path(office.key(0)).chmod(0o644)
+    line = office.command.refused(*office.proposal("--anybody"))
+    assert f"chmod 600 {office.key(0)}" in line
+
+
+def test_another_registrars_key_signs_nothing(office: Office) -> None:
+    arguments = list(office.proposal("--anybody"))
+    arguments[arguments.index(office.key(0))] = office.key(1)
+    assert "another key" in office.command.refused(*arguments)
+
+
+def test_what_is_not_proposed_cannot_be_approved(office: Office) -> None:
+    line = office.command.refused("authorization", "approve", NOBODY, *office.signing(1))
+    assert "there is no such authorization" in line
+
+
+def test_the_operator_is_whom_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "somebody-else")
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    assert acting.operator().name == f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
+
+    def nameless(_user: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(acting.pwd, "getpwuid", nameless)
+    assert acting.operator().name == f"operator:{os.getuid()}"
