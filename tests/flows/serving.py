@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from structlog.testing import capture_logs
 
 from vault.server.app import build_app
 from vault.server.assembly import Vault
@@ -160,5 +161,7 @@ async def serving(settings: Settings, output: Path, *, workers: int = 1) -> Asyn
 async def in_this_process(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the same application in this process, where a test can reach behind it."""
     transport = httpx.ASGITransport(build_app(vault), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=vault.settings.issuer) as http:
-        yield http
+    # Its log is kept from the terminal, where every error would come with a picture of its surroundings.
+    with capture_logs():
+        async with httpx.AsyncClient(transport=transport, base_url=vault.settings.issuer) as http:
+            yield http

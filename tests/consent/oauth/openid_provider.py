@@ -19,7 +19,7 @@ from starlette.routing import Route
 from tests.loopback import bound, serving
 
 CLIENT = "vault client"
-SECRET = "s3cret:with+signs"  # noqa: S105 -- of a test
+SECRET = "s3cret:with+signs"
 REDIRECT_URI = "http://127.0.0.1:1/sign-in/callback"
 _EVERY = JWSRegistry(algorithms=["ES256", "PS256", "Ed25519", "RS256", "HS256"])
 

@@ -270,7 +270,7 @@ class People:
 class DataPage:
     """Renders the view as JSON, so that a test reads what a person would."""
 
-    def ask(self, request: Request, view: ConsentView) -> PageResponse:  # noqa: ARG002 -- the protocol's
+    def ask(self, request: Request, view: ConsentView) -> PageResponse:
         frequency = (
             None if view.frequency is None else {"times": view.frequency.times, "days": view.frequency.days}
         )
@@ -282,10 +282,10 @@ class DataPage:
         }
         return JSONResponse(shown)
 
-    def notice(self, request: Request) -> ShownNotice:  # noqa: ARG002 -- the protocol's
+    def notice(self, request: Request) -> ShownNotice:
         return ShownNotice(Notice(ISSUER + "/notice", "1", bytes(32)), "zh-CN")
 
-    def failed(self, request: Request, reason: str) -> PageResponse:  # noqa: ARG002 -- the protocol's
+    def failed(self, request: Request, reason: str) -> PageResponse:
         return PlainTextResponse(reason, 400)
 
 

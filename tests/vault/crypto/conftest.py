@@ -7,7 +7,7 @@ import pytest
 from vault.crypto.keyfile import Argon2Cost
 from vault.crypto.keyring import FileKeyring
 
-PASSPHRASE = "correct horse battery staple"  # noqa: S105 -- of files that live for one test
+PASSPHRASE = "correct horse battery staple"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from vault.crypto.errors import KeyringError, ProviderError, ProviderRefusedErro
 from vault.crypto.keyfile import DEFAULT_COST, HEADER_SIZE, Argon2Cost
 from vault.crypto.keyring import FileKeyring
 
-PASSPHRASE = "correct horse battery staple"  # noqa: S105 -- of files that live for one test
+PASSPHRASE = "correct horse battery staple"
 CHEAP = Argon2Cost(memory_kib=8, iterations=1, lanes=1)
 NONCE_AT = HEADER_SIZE - 12
 

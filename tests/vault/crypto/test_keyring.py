@@ -9,7 +9,7 @@ from vault.crypto.keyfile import Argon2Cost
 from vault.crypto.keyring import FileKeyring
 from vault.crypto.provider import KeyKind, KeyProvider
 
-PASSPHRASE = "correct horse battery staple"  # noqa: S105 -- of files that live for one test
+PASSPHRASE = "correct horse battery staple"
 CHEAP = Argon2Cost(memory_kib=8, iterations=1, lanes=1)
 SECRET = bytes(range(32))
 

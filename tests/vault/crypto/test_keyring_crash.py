@@ -12,7 +12,7 @@ import pytest
 from vault.crypto.errors import ProviderUnavailableError
 from vault.crypto.keyring import FileKeyring
 
-PASSPHRASE = "correct horse battery staple"  # noqa: S105 -- of files that live for one test
+PASSPHRASE = "correct horse battery staple"
 SECRET = bytes(range(32))
 
 CREATOR = """

@@ -220,7 +220,7 @@ def payloads() -> dict[str, Any]:
 
 
 def keyring() -> dict[str, Any]:
-    passphrase = "ｃorrect horse battery staple"  # noqa: S105, RUF001 -- a vector; full-width on purpose, NFKC folds it
+    passphrase = "ｃorrect horse battery staple"  # noqa: RUF001 -- a vector; full-width on purpose, NFKC folds it
     memory_kib, iterations, lanes = 64, 1, 2
     salt, nonce = bytes([0x33]) * 16, bytes([0x44]) * 12
     header = b"creditvault keyring\n" + u8(1) + u32(memory_kib) + u32(iterations) + u32(lanes) + salt + nonce
