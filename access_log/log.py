@@ -169,9 +169,7 @@ class Log:
                     f"the database holds the log {origin!r}, the settings name {self.origin!r}: "
                     "set CREDITVAULT_LOG_ORIGIN to the log's origin"
                 )
-            await stored.check_head(
-                connection, self.number, size=head.size, chain=head.chain, frontier=head.frontier
-            )
+            await self._check(connection, head)
             held = await asyncio.to_thread(self.outside.read)
             if held.size > head.size:
                 raise OutsideLockError(
@@ -214,11 +212,19 @@ class Log:
     async def receipt(self, connection: AsyncConnection, index: int, entry: bytes) -> str:
         """A receipt of an older entry against the newest raised checkpoint.
 
+        An entry whose writer has not raised it yet, or did not live to, is raised here before it is shown.
+
         Raises:
-            LogUnavailableError: the outside lock cannot be read now.
-            LogStateError: entries or tiles are missing.
+            LogUnavailableError: the outside lock cannot be used now.
+            OutsideLockError: the log is not the one that was raised; this worker stops appending.
+            LogStateError: entries or tiles are missing, or are not those of the head.
         """
         raised = await asyncio.to_thread(self.outside.read)
+        if raised.size <= index:
+            head = await self._lock_head(connection)
+            await self._check(connection, head)
+            await self._raise(head.frontier)
+            raised = await asyncio.to_thread(self.outside.read)
         proof = await stored.proof(connection, self.number, index, raised.size)
         return write_receipt(entry, index, proof, raised.note)
 
@@ -244,6 +250,11 @@ class Log:
                 "the newest entry is over 60 s in the future of the database's clock: set the clock right"
             )
         return head
+
+    async def _check(self, connection: AsyncConnection, head: Head) -> None:
+        await stored.check_head(
+            connection, self.number, size=head.size, chain=head.chain, frontier=head.frontier
+        )
 
     async def _append(self, writing: Writing) -> Sequenced:
         connection, events = writing.connection, writing.events
@@ -295,6 +306,8 @@ class Log:
                     theirs = await stored.frontier_at(connection, self.number, unproven.held.size)
                 _require_same(ours, new.root)
                 self._remember(theirs)
+                if theirs.size >= new.size and theirs.root() == unproven.held.root:
+                    break  # A larger tree that holds ours was raised: so is ours, however fast others go on.
         except BaseException:
             self._halted = True
             raise

@@ -4,7 +4,7 @@ After an unknown commit outcome the writer looks its request ids up before it do
 that lost an answer may repeat its request under the same idempotency key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -20,6 +20,15 @@ _KNOWN = text(
     " WHERE r.log = :log AND r.request_id = ANY(:ids)"
 )
 _FORGET = text("DELETE FROM access_log.request WHERE log = :log AND request_id = ANY(:ids)")
+# The application may not update a request, so the row is taken out and put back under its new id.
+_TAKE_OVER = text(
+    "WITH taken AS (DELETE FROM access_log.request r"
+    " USING unnest(CAST(:indexes AS bigint[]), CAST(:ids AS uuid[])) AS t (index, request_id)"
+    " WHERE r.log = :log AND r.index = t.index"
+    " RETURNING r.log, r.index, t.request_id, r.client, r.idempotency_key, r.body, r.time)"
+    " INSERT INTO access_log.request (log, index, request_id, client, idempotency_key, body, time)"
+    " SELECT log, index, request_id, client, idempotency_key, body, time FROM taken"
+)
 _EARLIER = text(
     "SELECT DISTINCT ON (r.client, r.idempotency_key) r.client, r.idempotency_key, r.index, r.body,"
     " e.entry, p.expiry_id, p.sealed"
@@ -52,6 +61,17 @@ async def known_leaves(connection: AsyncConnection, log: int, ids: Sequence[UUID
 async def forget(connection: AsyncConnection, log: int, ids: Sequence[UUID]) -> None:
     """Forgets requests that were never answered, so that a repeat of one is a request of its own."""
     await connection.execute(_FORGET, {"log": log, "ids": list(ids)})
+
+
+async def take_over(connection: AsyncConnection, log: int, repeats: Mapping[int, UUID]) -> None:
+    """Has the entries at these indexes answered by other requests: the repeats of those they were made for.
+
+    The first request may have been answered or not; whoever still thinks it was not finds nothing owed.
+    """
+    if repeats:
+        await connection.execute(
+            _TAKE_OVER, {"log": log, "indexes": list(repeats), "ids": list(repeats.values())}
+        )
 
 
 async def earlier(

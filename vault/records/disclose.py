@@ -162,6 +162,9 @@ class Disclosure:
         pending: list[_Pending],
     ) -> None:
         connection = writing.connection
+        # What is owed comes first: its uses are back before they are counted, and a repeat of such a query
+        # finds no earlier one.
+        await self._owed.write(self._log, writing, owed)
         pending.extend(await self._find_persons(writing, queries))
         live = await state.read(
             connection,
@@ -175,7 +178,12 @@ class Disclosure:
             if one.turned_away is None:
                 await self._decide(writing, live, one)
         await live.write_back(connection)
-        await self._owed.write(self._log, writing, owed)
+        # From here these entries are answered by the repeats: the worker that wrote one owes nothing for it.
+        await requests.take_over(
+            connection,
+            self._log.number,
+            {one.earlier.index: one.query.request_id for one in pending if one.earlier and one.proof},
+        )
 
     async def _check_credentials(self, writing: Writing, pending: Sequence[_Pending]) -> None:
         """Turns away repeated proofs and revoked tokens: they are no valid credentials, so no entry."""
