@@ -58,7 +58,8 @@ def test_a_sound_log(filled: CommandLine) -> None:
 def test_an_altered_payload_is_named(filled: CommandLine) -> None:
     _tamper(
         filled,
-        "UPDATE access_log.payload SET sealed = set_byte(sealed, 40, get_byte(sealed, 40) # 1) WHERE index = 3",
+        "UPDATE access_log.payload SET sealed = set_byte(sealed, 40, get_byte(sealed, 40) # 1)"
+        " WHERE index = 3",
     )
     ran = filled("log", "fsck")
     assert ran.code == 1
