@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -14,6 +15,8 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
 _TOP = {path.name for path in ROOT.iterdir()}
+# As a command stands in a sentence, at the beginning of a line, or behind a path.
+_COMMAND = re.compile(r"(?:`|^|/bin/)creditvault ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
 _ELSEWHERE = ("http://", "https://", "mailto:")
 
 
@@ -50,16 +53,11 @@ def test_settings_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", GUIDES, ids=name_of)
 def test_commands_that_are_named_exist(page: Path) -> None:
-    root = typer.main.get_command(app)
-    for words in re.findall(r"creditvault((?: [a-z]+)+)", page.read_text()):
-        commands = getattr(root, "commands", {})
-        first, *more = words.split()
-        if first not in commands:
-            assert first in {"is", "and", "passphrase"}, f"creditvault {first}"
-            continue
-        inner = getattr(commands[first], "commands", None)
-        if inner is not None and more:
-            assert more[0] in inner, f"creditvault {first} {more[0]}"
+    root: Any = typer.main.get_command(app)
+    for first, second in _COMMAND.findall(page.read_text()):
+        assert first in root.commands, f"creditvault {first}"
+        if second and hasattr(root.commands[first], "commands"):
+            assert second in root.commands[first].commands, f"creditvault {first} {second}"
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=name_of)
