@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consent.oauth.rar import read_request
-from tests.docs.pages import GUIDES, ROOT, blocks, name_of, prose
+from tests.docs.pages import GUIDES, ROOT, blocks, name_of, rows
 from vault.schemas import QueryIn
 
 API = ROOT / "docs/api.md"
@@ -49,16 +49,14 @@ def test_the_queries_shown_would_be_accepted() -> None:
         assert read_request(json.dumps([each]))
 
 
-# The beginnings of the messages in the table of docs/operations.md, held against the code.
-def test_the_refusals_explained_are_those_that_are_said() -> None:
+# Messages are quoted in italics, in the first cell of a row; `…` stands for what is filled in.
+@pytest.mark.parametrize("name", ["operations", "verification"])
+def test_the_messages_explained_are_those_that_are_said(name: str) -> None:
     said = _joined_literals()
-    page = prose(ROOT / "docs/operations.md")
-    table = page.partition("## When it refuses to start")[2].partition("\n## ")[0]
-    lines = [line for line in table.splitlines() if line.startswith("| *")]
-    assert len(lines) > 10
-    for line in lines:
-        for phrase in line.split("|")[1].split("*")[1].split("…"):
-            assert phrase.strip() in said, phrase
+    quoted = [cells[0].strip("*") for cells in rows(ROOT / f"docs/{name}.md") if cells[0].startswith("*")]
+    assert len(quoted) > 10
+    for message in quoted:
+        assert all(part.strip() in said for part in message.split("…")), message
 
 
 def _joined_literals() -> str:
