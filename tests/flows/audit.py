@@ -72,7 +72,7 @@ async def check_whole(vault: Vault) -> list[Logged]:
     async with vault.engine.connect() as connection:
         (size, head_chain, frontier) = (await connection.execute(_HEAD)).one()
         streams = (await connection.execute(_STREAMS)).all()
-        requests = [row.index for row in await connection.execute(_REQUESTS)]
+        requests = [row[0] for row in await connection.execute(_REQUESTS)]
     assert size == len(logged)
     chain, tree = first_chain(vault.log.origin), Frontier.empty()
     for one in logged:

@@ -94,6 +94,12 @@ def examine(settings: Settings) -> Iterator[Check]:
             yield _whole(settings, urls.application)
     except VaultError as error:
         yield Check("database", FAIL, str(error))
+    except SQLAlchemyError as error:
+        yield _refused("database", error)
+
+
+def _refused(name: str, error: SQLAlchemyError) -> Check:
+    return Check(name, FAIL, f"the database refused ({type(error).__name__}): see its own log")
 
 
 def _catalogue(settings: Settings) -> Check:
@@ -177,7 +183,7 @@ def _database(url: str) -> Iterator[Check]:
             for look in (_role, _append_only, _clock, _newest, _partitions, _worker):
                 yield look(connection)
     except SQLAlchemyError as error:
-        yield Check("database", FAIL, f"it refused ({type(error).__name__}): see its own log")
+        yield _refused("database", error)
     finally:
         engine.dispose()
 
@@ -264,5 +270,5 @@ def _whole(settings: Settings, url: str) -> Check:
     except (VaultError, CryptoError, AccessLogError) as error:
         return Check("vault", FAIL, str(error))
     except SQLAlchemyError as error:
-        return Check("vault", FAIL, f"the database refused ({type(error).__name__}): see its own log")
+        return _refused("vault", error)
     return Check("vault", OK, "opens: keyring, database and outside lock belong together")

@@ -1,6 +1,8 @@
 """Each thing the doctor looks at, sound and not: it says what to do, and looks at the rest as well."""
 
 import os
+import shutil
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -167,7 +169,7 @@ def test_the_issuer(creditvault: CommandLine, issuer: str, state: str) -> None:
 def test_the_room_on_the_disk(
     creditvault: CommandLine, monkeypatch: pytest.MonkeyPatch, free: int, state: str
 ) -> None:
-    monkeypatch.setattr(examination.shutil, "disk_usage", lambda _folder: Usage(10**12, 0, free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(10**12, 0, free))
     assert _checks(creditvault)["disk"][0] == state
 
 
@@ -175,8 +177,8 @@ def test_the_room_on_the_disk(
 def test_clocks_that_differ(
     creditvault: CommandLine, monkeypatch: pytest.MonkeyPatch, seconds: int, state: str
 ) -> None:
-    now = examination.time.time
-    monkeypatch.setattr(examination.time, "time", lambda: now() + seconds)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + seconds)
     assert _checks(creditvault)["clock"][0] == state
 
 

@@ -43,7 +43,9 @@ def test_every_command_asked_for_is_there() -> None:
         "authorization": {"propose", "approve", "revoke", "list"},
         "log": {"show", "fsck"},
     }
-    expected = {(name,) for name in ("serve", "migrate", "worker", "demo", "enrol", "doctor", "docs")}
+    expected: set[tuple[str, ...]] = {
+        (name,) for name in ("serve", "migrate", "worker", "demo", "enrol", "doctor", "docs")
+    }
     expected |= {(group,) for group in groups}
     expected |= {(group, name) for group, names in groups.items() for name in names}
     assert {tuple(command) for command in COMMANDS} == expected | {()}

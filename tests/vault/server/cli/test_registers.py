@@ -8,10 +8,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import typer
 
 from tests.consent.registers import USCC, jwks
 from tests.vault.server.commands import CommandLine
-from vault.server.cli import acting, authorization
+from vault.server.cli import acting
 from vault.server.portal.fictitious import fictitious_identity
 
 NOBODY = str(uuid4())
@@ -230,11 +231,11 @@ def test_on_a_terminal_the_approver_is_asked(
     def confirm(question: str, *, abort: bool) -> None:
         asked.append(question)
         if abort and not answer:
-            raise authorization.typer.Abort
+            raise typer.Abort
 
     proposed = office.proposed()
-    monkeypatch.setattr(authorization.sys, "stdin", Terminal())
-    monkeypatch.setattr(authorization.typer, "confirm", confirm)
+    monkeypatch.setattr("vault.server.cli.authorization.sys.stdin", Terminal())
+    monkeypatch.setattr(typer, "confirm", confirm)
     ran = office.command("authorization", "approve", proposed, *office.signing(1))
     assert asked == ["Approve exactly these terms?"]
     assert ran.code == (0 if answer else 130)
@@ -309,5 +310,5 @@ def test_the_operator_is_whom_the_system_says(monkeypatch: pytest.MonkeyPatch) -
     def nameless(_user: int) -> None:
         raise KeyError
 
-    monkeypatch.setattr(acting.pwd, "getpwuid", nameless)
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
     assert acting.operator().name == f"operator:{os.getuid()}"

@@ -137,10 +137,8 @@ def test_the_embedded_database_starts_and_ends_with_the_server(
         process.send_signal(signal.SIGTERM)
         assert process.wait(_WITHIN) == 0
     assert not (home / "postgresql/postmaster.pid").exists()
-    ran = command("doctor", "--json")
-    assert ran.code == 0, ran.err
-    found = ran.json()
-    assert {one["state"] for one in found} <= {"ok", "warn"}
+    with command.start("doctor", stdout=subprocess.PIPE) as doctor:
+        assert doctor.wait(_WITHIN) == 0  # what was closed in order opens again
 
 
 @pytest.fixture
