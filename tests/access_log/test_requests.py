@@ -67,7 +67,7 @@ async def test_what_is_older_than_the_window_is_not_found(log: Log, owner_url: s
     await asked(log)
     owner = create_engine(owner_url)
     with owner.begin() as connection:
-        connection.execute(text("UPDATE access_log.request SET time = time - interval '11 minutes'"))
+        connection.execute(text("UPDATE access_log.request SET time = time - interval '2 days'"))
     owner.dispose()
     async with log.engine.connect() as connection:
         assert await requests.earlier(connection, log.number, [(CLIENT, KEY)], LONG_AGO) == {}
