@@ -72,6 +72,7 @@ class Intake:
         """
         today = self._catalogue.today(datetime.now(UTC))
         accepted: list[Accepted] = []
+        guarded = guard is None
         for row in rows:
             checked = (
                 row if isinstance(row, Rejected) else self.check(row, categories=categories, today=today)
@@ -84,6 +85,8 @@ class Intake:
                 for result in await self._enrolment.enrol(accepted, furnisher, guard):
                     yield result
                 accepted = []
-        if accepted:
+                guarded = True
+        # An empty chunk still asks the guard: nobody is told of rejected lines on spent credentials.
+        if accepted or not guarded:
             for result in await self._enrolment.enrol(accepted, furnisher, guard):
                 yield result
