@@ -119,21 +119,26 @@ async def log(database: AsyncEngine, tmp_path: Path) -> Log:
 PASSPHRASE = "correct horse battery staple"
 
 
-@pytest.fixture
-def vault_settings(postgres: EmbeddedDatabase, database_name: str, tmp_path: Path) -> Settings:
-    """Settings of a demo-mode vault on the fresh database, with keyring and outside lock of its own."""
-    passphrase_file = tmp_path / "passphrase"
+def settings_in(folder: Path, postgres: EmbeddedDatabase, name: str) -> Settings:
+    """Settings of a demo-mode vault on one database, with keyring and outside lock of its own."""
+    passphrase_file = folder / "passphrase"
     passphrase_file.write_text(PASSPHRASE)
     passphrase_file.chmod(0o600)
     return Settings(
-        home=tmp_path,
-        database_url=postgres.url(APPLICATION, database_name),
-        owner_database_url=postgres.url(OWNER, database_name),
+        home=folder,
+        database_url=postgres.url(APPLICATION, name),
+        owner_database_url=postgres.url(OWNER, name),
         log_origin=ORIGIN,
         passphrase_file=passphrase_file,
         batch_window_ms=1,
         demo=True,
     )
+
+
+@pytest.fixture
+def vault_settings(postgres: EmbeddedDatabase, database_name: str, tmp_path: Path) -> Settings:
+    """Settings of a demo-mode vault on the fresh database, with keyring and outside lock of its own."""
+    return settings_in(tmp_path, postgres, database_name)
 
 
 @pytest.fixture

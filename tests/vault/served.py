@@ -1,0 +1,136 @@
+"""The whole application, served in the test's own process and loop: what a body's software meets."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from access_log import stored
+from access_log.checkpoint import VerifierKey
+from access_log.payload import Payload, check_opening
+from access_log.receipt import VerifiedReceipt, verify_receipt
+from demo.cast import COURT_CASE
+from demo.client import BodyClient
+from tests.flows.world import Grant, World, opened
+from tests.loopback import bound, serving
+from vault.problems import TYPE
+from vault.server.app import build_app
+from vault.server.portal.fictitious import fictitious_identity
+from vault.server.settings import Settings
+
+NDJSON = "application/x-ndjson"
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A served vault with its cast, and a client of the same process."""
+
+    world: World
+    http: httpx.AsyncClient
+
+    async def enrol(self, *persons: int) -> None:
+        await self.world.enrol(self.http, persons)
+
+    async def court(self, n: int, *fields: str) -> Grant:
+        """The court may ask about person `n`, for these fields or the usual ones."""
+        if not fields:
+            return await self.world.statutory(self.http, n)
+        client, player = self.world.client(self.http, "court"), self.world.cast["court"]
+        query = {
+            "subject": {"scheme": "demo-id", "number": fictitious_identity(n)[0]},
+            "purpose": "court-enforcement",
+            "fields": list(fields),
+            "officer": str(player.officer_id),
+            "case_reference": COURT_CASE,
+        }
+        authorization = self.world.cast.authorization
+        details = {"type": "statutory_query", "authorization": str(authorization), "actions": ["read"]}
+        return Grant(authorization, client, await client.statutory_token({**details, **query}), query)
+
+    async def bank(self, n: int, max_uses: int = 3) -> Grant:
+        """Person `n` has consented to the bank's questions."""
+        return await self.world.consented(self.http, n, max_uses)
+
+    async def furnisher(self, code: str = "furnisher", categories: Sequence[str] = ("FIN",)) -> "Furnishing":
+        client = self.world.client(self.http, code)
+        details = {"type": "record_submission", "categories": list(categories)}
+        return Furnishing(self.http, client, await client.statutory_token(details))
+
+    async def size(self) -> int:
+        """How many entries the log has."""
+        log = self.world.log
+        async with log.engine.connect() as connection:
+            return len(await stored.entries(connection, log.number, 0, 1 << 40))
+
+    def receipt(self, text: str) -> VerifiedReceipt:
+        return verify_receipt(text, [VerifierKey.parse(self.world.log.key.verifier_key())])
+
+    def opened(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """What the receipt and the opening of an answer prove."""
+        return dict(check_opening(self.receipt(answer["receipt"]).entry, answer["opening"]))
+
+    async def payload(self, index: int) -> dict[str, Any]:
+        """What the sealed payload of an entry says, as an inspector reads it."""
+        log = self.world.log
+        async with log.engine.connect() as connection:
+            row = (
+                await connection.exec_driver_sql(
+                    "SELECT expiry_id, sealed FROM access_log.payload WHERE index = %s", (index,)
+                )
+            ).one()
+        return dict(Payload.decode(await log.sealer.open(index, row[0], row[1])).values())
+
+
+@dataclass(frozen=True)
+class Furnishing:
+    """A furnisher with a token."""
+
+    http: httpx.AsyncClient
+    client: BodyClient
+    token: str
+
+    async def submit(
+        self, content: Any, media_type: str = NDJSON, *, proof: str | None = None
+    ) -> httpx.Response:
+        credentials = self.client.credentials("/v1/records", self.token, proof)
+        headers = {"Content-Type": media_type, **credentials}
+        return await self.http.post("/v1/records", content=content, headers=headers)
+
+    async def lines(self, *lines: str) -> dict[str, Any]:
+        response = await self.submit("\n".join(lines).encode())
+        assert response.status_code == httpx.codes.OK, response.text
+        return dict(response.json())
+
+
+async def post(http: httpx.AsyncClient, grant: Grant, content: Any, media_type: str = JSON) -> httpx.Response:
+    """Sends any body to `/v1/queries` with good credentials."""
+    headers = {**grant.client.credentials("/v1/queries", grant.token), "Content-Type": media_type}
+    return await http.post("/v1/queries", content=content, headers=headers)
+
+
+def problem(response: httpx.Response, status: int, name: str) -> dict[str, Any]:
+    """The problem a response is, which must have every part of one."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    found = json.loads(response.content)
+    assert (found["type"], found["status"]) == (TYPE + name, status)
+    assert found["title"]
+    assert found["detail"]
+    return dict(found)
+
+
+@asynccontextmanager
+async def site(settings: Settings, folder: Path) -> AsyncIterator[Served]:
+    """Sets a vault up and serves it."""
+    port, url = bound()
+    async with (
+        opened(settings.model_copy(update={"issuer": url}), folder) as world,
+        serving(build_app(world.vault), port),
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
+    ):
+        yield Served(world, http)
