@@ -1,8 +1,10 @@
 """Many clients at once, who remember what they sent and what they were answered."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,6 +17,7 @@ from tests.flows.world import Grant, World
 STATUTORY_PERSONS = (1, 2, 3)
 CONSENTED_PERSONS = {4: 1, 5: 3, 6: 8, 7: 500}
 """Invented persons, and how many queries each consents to."""
+_WITHOUT_END = 1_000_000
 
 
 @dataclass
@@ -55,12 +58,23 @@ class Load:
 
     grants: Sequence[Grant]
     asked: list[Asked] = field(default_factory=list)
+    enough: bool = False
     _turn: int = 0
-    _gone: bool = False
 
     async def run(self, *, clients: int = 16, most: int = 800) -> None:
-        """Queries side by side until the server is gone, or so many were sent."""
+        """Queries side by side until the server is gone, so many were sent, or it is `enough`."""
+        self.enough = False
         await asyncio.gather(*(self._client(most) for _ in range(clients)))
+
+    @asynccontextmanager
+    async def going(self, *, clients: int = 16) -> AsyncIterator[None]:
+        """The same for as long as the block lasts."""
+        running = asyncio.create_task(self.run(clients=clients, most=_WITHOUT_END))
+        try:
+            yield
+        finally:
+            self.enough = True
+            await running
 
     async def repeat_keyed(self) -> None:
         """Every keyed query once more: those that were answered, and those that were not."""
@@ -74,13 +88,17 @@ class Load:
                 assert again.answer["records"] == before.answer["records"]
             self.asked.append(again)
 
+    def statuses(self) -> Counter[int]:
+        """How often each status was answered."""
+        return Counter(one.response.status_code for one in self.asked if one.response is not None)
+
     def permitted_entries(self) -> Counter[UUID]:
         """How many different entries stand behind the answers of each grant that held records."""
         behind = {(one.grant.grant_id, one.index) for one in self.asked if one.permitted}
         return Counter(grant_id for grant_id, _ in behind)
 
     async def _client(self, most: int) -> None:
-        while not self._gone and len(self.asked) < most:
+        while not self.enough and len(self.asked) < most:
             turn, self._turn = self._turn, self._turn + 1
             # Every third query carries a key, of its own.
             one = Asked(self.grants[turn % len(self.grants)], f"key-{turn}" if turn % 3 == 0 else None)
@@ -88,7 +106,7 @@ class Load:
             try:
                 one.response = await one.grant.ask(idempotency_key=one.key)
             except httpx.TransportError:
-                self._gone = True
+                self.enough = True
 
 
 async def prepare(world: World, http: httpx.AsyncClient) -> Load:
@@ -97,3 +115,11 @@ async def prepare(world: World, http: httpx.AsyncClient) -> Load:
     grants = [await world.statutory(http, n) for n in STATUTORY_PERSONS]
     grants += [await world.consented(http, n, most) for n, most in CONSENTED_PERSONS.items()]
     return Load(grants)
+
+
+async def until(condition: Callable[[], bool], within: float = 30.0) -> None:
+    """Waits for what others bring about, and not for ever."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        await asyncio.sleep(0.01)
