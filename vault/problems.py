@@ -100,13 +100,19 @@ def unavailable() -> JSONResponse:
     )
 
 
+def internal() -> JSONResponse:
+    """500: a defect of ours."""
+    return problem_response(INTERNAL, _SEE_LOG)
+
+
+_SEE_LOG = "The operator's log names the place by the request id."
 _OF_STATUS = {
     400: (INVALID, "The request could not be read."),
     404: (NOT_FOUND, "Check the path; /openapi.json lists what there is."),
     405: (NOT_ALLOWED, "The Allow header names the methods."),
     413: (TOO_LARGE, "Send fewer bytes; batches of records go to /v1/records as NDJSON."),
     415: (MEDIA_TYPE, "Send application/json; batches of records as application/x-ndjson."),
-    500: (INTERNAL, "The operator's log names the place by the request id."),
+    500: (INTERNAL, _SEE_LOG),
 }
 
 
@@ -125,7 +131,6 @@ def add_problem_handlers(app: FastAPI, protection: Protection) -> None:
         (AccessLogError, _log_stopped),
         (CryptoError, _keys_unavailable),
         (SQLAlchemyError, _database_unavailable),
-        (Exception, _unforeseen),
     ):
         app.add_exception_handler(kind, handler)
 
@@ -164,11 +169,6 @@ def _keys_unavailable(_request: Request, error: Exception) -> Response:
 def _database_unavailable(_request: Request, error: Exception) -> Response:
     _events.error("database_unavailable", exc_info=error)
     return unavailable()
-
-
-def _unforeseen(_request: Request, error: Exception) -> Response:
-    _events.critical("unforeseen_error", exc_info=error)
-    return problem_response(INTERNAL, "The operator's log names the place by the request id.")
 
 
 def invalid(faults: Iterable[tuple[Iterable[object], str]]) -> JSONResponse:

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vault.problems import TOO_LARGE, problem_response
+from vault.problems import TOO_LARGE, internal, problem_response
 
 REQUESTS = Counter("creditvault_http_requests", "Requests by route and status.", ["route", "status"])
 SECONDS = Histogram(
@@ -23,6 +23,8 @@ _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
+_MOST_DIGITS = 18
+_NO_ANSWER = 499  # the client went away, or the server stopped
 _events = structlog.get_logger()
 
 
@@ -55,43 +57,66 @@ class RequestBoundary:
         structlog.contextvars.bind_contextvars(request_id=str(request_id))
         limit = self._max_batch_body if scope["path"] in self._batch_paths else self._max_body
         started = time.perf_counter()
-        status = 500
+        answer = _Answer(send, request_id)
+        try:
+            if _declared_length(scope) > limit:
+                too_large = problem_response(TOO_LARGE, f"The limit is {limit} bytes.")
+                await too_large(scope, receive, answer.send)
+            else:
+                await self._app(scope, _limited(receive, limit), answer.send)
+        except Exception as error:
+            _events.critical("unforeseen_error", exc_info=error)
+            if answer.status is not None:
+                raise  # the server breaks the answer off, so that nobody takes it for whole
+            await internal()(scope, receive, answer.send)
+        finally:
+            route = getattr(scope.get("route"), "path", "unknown")
+            status = answer.status or _NO_ANSWER
+            seconds = time.perf_counter() - started
+            REQUESTS.labels(route, status).inc()
+            SECONDS.labels(route).observe(seconds)
+            _events.info("request_served", route=route, status=status, ms=round(seconds * 1000, 1))
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = message.setdefault("headers", [])
-                present = {name.lower() for name, _ in headers}
-                headers.extend(pair for pair in _HEADERS if pair[0] not in present)
-                headers.append((b"x-request-id", str(request_id).encode()))
-            await send(message)
 
-        if _declared_length(scope) > limit:
-            await problem_response(TOO_LARGE, f"The limit is {limit} bytes.")(
-                scope, receive, send_with_headers
-            )
-        else:
-            received = 0
+class _Answer:
+    """One answer on its way out; `status` is None until it has begun."""
 
-            async def receive_limited() -> Message:
-                nonlocal received
-                message = await receive()
-                received += len(message.get("body", b""))
-                if received > limit:
-                    raise HTTPException(TOO_LARGE.status)
-                return message
+    __slots__ = ("_request_id", "_send", "status")
 
-            await self._app(scope, receive_limited, send_with_headers)
-        route = getattr(scope.get("route"), "path", "unknown")
-        REQUESTS.labels(route, status).inc()
-        seconds = time.perf_counter() - started
-        SECONDS.labels(route).observe(seconds)
-        _events.info("request_served", route=route, status=status, ms=round(seconds * 1000, 1))
+    def __init__(self, send: Send, request_id: UUID) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        """Sends a part of it, with the headers every answer has."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = message.setdefault("headers", [])
+            present = {name.lower() for name, _ in headers}
+            headers.extend(pair for pair in _HEADERS if pair[0] not in present)
+            headers.append((b"x-request-id", str(self._request_id).encode()))
+        await self._send(message)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Receives a body of at most `limit` bytes, whatever length was declared."""
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(TOO_LARGE.status)
+        return message
+
+    return receive_limited
 
 
 def _declared_length(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(value) if value.isdigit() else 0
+            # What has more digits than any limit is not worth being read.
+            return int(value[:_MOST_DIGITS]) if value.isdigit() else 0
     return 0
