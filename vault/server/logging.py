@@ -24,7 +24,9 @@ _SENSITIVE_KEYS = frozenset(
         "passphrase", "password", "proof", "query_string", "secret", "subject", "token", "url", "value",
     }
 )  # fmt: skip
-_IDENTITY_NUMBER = re.compile(r"(?<!\w)\d{15}(?:\d{2}[\dXx])?(?!\w)")
+# Any run of digits as long as one, whatever stands around it: Chinese text puts no space there.
+_IDENTITY_NUMBER = re.compile(r"\d{15,}[Xx]?")
+_MOST_CAUSES = 16
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
 
 
@@ -38,7 +40,8 @@ def _redact_value(value: object) -> object:
         return _TOKEN.sub(REDACTED, _IDENTITY_NUMBER.sub(REDACTED, value))
     if isinstance(value, Mapping):
         return {
-            key: REDACTED if key in _SENSITIVE_KEYS else _redact_value(inner) for key, inner in value.items()
+            _redact_value(str(key)): REDACTED if key in _SENSITIVE_KEYS else _redact_value(inner)
+            for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
         return [_redact_value(inner) for inner in value]
@@ -61,7 +64,7 @@ def exception_place(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     if isinstance(error, BaseException):
         chain: list[str] = []
         walked: BaseException | None = error
-        while walked is not None:
+        while walked is not None and len(chain) < _MOST_CAUSES:  # causes may run in a circle
             chain.append(f"{type(walked).__module__}.{type(walked).__qualname__}")
             walked = walked.__cause__ or walked.__context__
         event["exception"] = chain
