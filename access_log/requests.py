@@ -77,7 +77,7 @@ async def take_over(connection: AsyncConnection, log: int, repeats: Mapping[int,
 async def earlier(
     connection: AsyncConnection, log: int, asked: Sequence[tuple[UUID, bytes]], since: datetime
 ) -> dict[tuple[UUID, bytes], EarlierRequest]:
-    """The newest request of each (client, SHA-256 of its idempotency key) after `since`."""
+    """The newest request of each (client, digest of its idempotency key) after `since`."""
     rows = await connection.execute(
         _EARLIER,
         {

@@ -88,8 +88,8 @@ request = Table(
     Column("index", BigInteger, primary_key=True, autoincrement=False),
     Column("request_id", Uuid, nullable=False, unique=True),
     Column("client", Uuid, nullable=False),
-    Column("idempotency_key", LargeBinary, comment="SHA-256 of the key, or null"),
-    Column("body", LargeBinary, nullable=False, comment="SHA-256 of grant and body"),
+    Column("idempotency_key", LargeBinary, comment="digest of the key, or null"),
+    Column("body", LargeBinary, nullable=False, comment="digest of grant and body"),
     Column("time", DateTime(timezone=True), nullable=False),
 )
 Index(

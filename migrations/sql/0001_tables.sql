@@ -79,9 +79,9 @@ CREATE TABLE access_log.request (
 
 CREATE INDEX request_by_idempotency_key ON access_log.request (client, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
-COMMENT ON COLUMN access_log.request.idempotency_key IS 'SHA-256 of the key, or null';
+COMMENT ON COLUMN access_log.request.idempotency_key IS 'digest of the key, or null';
 
-COMMENT ON COLUMN access_log.request.body IS 'SHA-256 of grant and body';
+COMMENT ON COLUMN access_log.request.body IS 'digest of grant and body';
 
 CREATE TABLE consent.body (
 	body_id UUID NOT NULL,

@@ -18,6 +18,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -54,6 +55,8 @@ from vault.records.query import (
 )
 
 REPEAT_WINDOW = timedelta(minutes=10)
+_ASKED: Final = b"query v1\0"
+_REPEAT_KEY: Final = b"idempotency key v1\0"
 _events = structlog.get_logger()
 
 
@@ -64,6 +67,7 @@ class _Pending:
     query: Query
     request: QueryRequest
     found: store.Found | None
+    mark: RequestMark
     turned_away: TurnedAway | None = None
     earlier: EarlierRequest | None = None
     decision: Permit | Refusal | None = None
@@ -207,21 +211,34 @@ class Disclosure:
         places = [(one.scheme, mac.value) for one, mac in zip(identifiers, blinds, strict=True)]
         categories = {category_of(each) for query in queries for each in query.fields}
         found = await store.find(writing.connection, places, sorted(categories))
+        marks = await self._marks(queries)
         return [
             _Pending(
                 query,
                 query.request(subject_hash, found[place].person if place in found else None),
                 found.get(place),
+                mark,
             )
-            for query, subject_hash, place in zip(queries, hashes, places, strict=True)
+            for query, subject_hash, place, mark in zip(queries, hashes, places, marks, strict=True)
+        ]
+
+    async def _marks(self, queries: Sequence[Query]) -> list[RequestMark]:
+        """What is kept of each request: under a key, since a body or a client's own key can be guessed."""
+        asked = [_ASKED + query.asked_digest() for query in queries]
+        repeats = {one.request_id: one.repeat_key for one in queries if one.repeat_key is not None}
+        digests = await self._keys.keyed_digests([*asked, *(_REPEAT_KEY + each for each in repeats.values())])
+        keys = dict(zip(repeats, digests[len(asked) :], strict=True))
+        return [
+            RequestMark(query.request_id, query.body_id, keys.get(query.request_id), digest)
+            for query, digest in zip(queries, digests[: len(asked)], strict=True)
         ]
 
     async def _find_repeats(self, writing: Writing, pending: Sequence[_Pending]) -> None:
         """Which queries repeat one that was permitted under the same idempotency key."""
         keyed = {
-            (one.query.body_id, one.query.repeat_key): one
+            (one.mark.client, one.mark.idempotency_key): one
             for one in pending
-            if one.query.repeat_key is not None
+            if one.mark.idempotency_key is not None
         }
         if not keyed:
             return
@@ -232,7 +249,7 @@ class Disclosure:
             before = earlier.get(place)
             if before is None:
                 continue
-            if not hmac.compare_digest(before.body, one.query.asked_digest()):
+            if not hmac.compare_digest(before.body, one.mark.body):
                 one.turned_away = KeyReused()
             elif Entry.decode(before.entry).type is EntryType.QUERY_PERMITTED:
                 one.earlier = before
@@ -304,8 +321,7 @@ class Disclosure:
                 "subject": str(one.request.subject_id) if one.request.subject_id else None,
             },
         )
-        mark = RequestMark(query.request_id, query.body_id, query.repeat_key, query.asked_digest())
-        return Event(one.stream, payload, mark)
+        return Event(one.stream, payload, one.mark)
 
     # Step 6. Everything that is opened here stands in an entry that is durable and raised.
 
