@@ -1,15 +1,15 @@
 """After a full run nothing that was enrolled stands readable anywhere: database, write-ahead log, logs.
 
-The values are unmistakable. Each is sought in every spelling it could have left in; and the search is shown
-to find what was planted.
+The values are unmistakable: every kind has a stem of its own that stands nowhere else. Each stem, and each
+identity number by itself, is sought in every spelling; and what was planted beside them is found.
 """
 
+import hashlib
 import json
-from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import quote
-from uuid import uuid4
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -17,144 +17,196 @@ import pytest
 from sqlalchemy import make_url
 
 from access_log.tiles import bundles_of, tiles_of
+from demo.browser import Browser
+from demo.citizen import Citizen
+from demo.people import Invented
 from tests.flows.serving import serving
 from tests.flows.world import World
+from tests.secrecy.seeking import found_in, guessable, spellings
 from vault.server.embedded import EmbeddedDatabase
 from vault.server.portal.fictitious import fictitious_identity
 
 _PERSONS = range(1, 51)
+_OTHERS = range(1, 11)
+"""Of whom there are records of other categories too, with values that are no words of the catalogue."""
+_SIGNED_IN = 7
+_NAME, _LOCAL_NAME, _DOCUMENT, _REFERENCE = "Quetzalcoatl", "\u6b27\u9633\u9f98\u97ff", "MRKDOC", "MRKREF"
+_PROOF, _CASE, _TRADE, _LICENCE, _ASKED_FOR = "MRKPROOF", "MRKCASE", "Zwiebelturmbau", "MRKLIC", "MRKLOAN"
+STEMS = (_NAME, _LOCAL_NAME, _DOCUMENT, _REFERENCE, _PROOF, _CASE, _TRADE, _LICENCE, _ASKED_FOR)
+_PLANTED = "MRKPLANTED-" + "0123456789"
 _TABLES = (
     "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables"
     " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
 )
+_OWN_FILES = "SELECT setting, (SELECT oid FROM pg_database WHERE datname = current_database())::text FROM"
+_OWN_FILES += " pg_settings WHERE name = 'data_directory'"
 
 
-def _name(n: int) -> str:
-    return f"Quetzalcoatl{n:03} Zwiebelturm"
-
-
-def _document(n: int) -> str:
-    return f"MARKED-DOCUMENT-{n:03}"
-
-
-def _reference(n: int) -> str:
-    return f"MARKED-REFERENCE-{n:03}"
-
-
-def _line(n: int) -> str:
+def _submission(n: int, category: str, basis: str, fields: dict[str, str]) -> str:
     number, _ = fictitious_identity(n)
+    name = f"{_NAME}{n:03}" if n % 2 else f"{_LOCAL_NAME}{n:03}"
+    document = f"{_DOCUMENT}-{category}-{n:03}"
     return json.dumps(
         {
-            "subject": {"scheme": "demo-id", "number": number, "name": _name(n)},
-            "category": "FIN",
-            "furnisher_reference": _reference(n),
-            "basis": "CRI-29",
-            "document": {"number": _document(n), "date": "2026-01-15", "sha256": "0" * 64},
-            "fields": {
-                "type": "vehicle",
-                "amount_class": "10k-50k",
-                "contract_start": "2026-01-15",
-                "contract_end": "2029-01-15",
-                "status": "performing",
+            "subject": {"scheme": "demo-id", "number": number, "name": name},
+            "category": category,
+            "furnisher_reference": f"{_REFERENCE}-{category}-{n:03}",
+            "basis": basis,
+            "document": {
+                "number": document,
+                "date": "2026-01-15",
+                "sha256": hashlib.sha256(document.encode()).hexdigest(),
             },
+            "fields": fields,
+            **({"notice": {"date": "2026-01-02", "proof": f"{_PROOF}-{n:03}"}} if category == "JUD" else {}),
         }
     )
 
 
-def _secrets() -> list[str]:
-    found = []
-    for n in _PERSONS:
-        found += [fictitious_identity(n)[0], _name(n), _document(n), _reference(n)]
-    return found
+def _contracts() -> Iterable[str]:
+    dates = {"contract_start": "2026-01-15", "contract_end": "2029-01-15"}
+    values = {"type": "vehicle", "amount_class": "10k-50k", "status": "performing", **dates}
+    return [_submission(n, "FIN", "CRI-29", values) for n in _PERSONS]
 
 
-def _spellings(secret: str) -> Iterator[bytes]:
-    plain = secret.encode()
-    yield plain
-    yield secret.encode("utf-16-le")
-    yield secret.encode("utf-16-be")
-    yield plain.hex().encode()
-    yield plain.hex().upper().encode()
-    yield quote(secret).encode()
-    for shift in range(3):
-        # Base64 of the value wherever it begins within a group of three bytes.
-        encoded = b64encode(b"\0" * shift + plain)[4 if shift else 0 : -4]
-        yield encoded
-        yield urlsafe_b64encode(b"\0" * shift + plain)[4 if shift else 0 : -4]
-
-
-def _leaks(secrets: list[str], haystacks: dict[str, bytes]) -> list[tuple[str, int]]:
-    """Where something was found: the place, and which secret by its position."""
+def _judgments() -> Iterable[str]:
     return [
-        (place, at)
-        for place, content in haystacks.items()
-        for at, secret in enumerate(secrets)
-        if any(spelling in content for spelling in set(_spellings(secret)))
+        _submission(n, "JUD", "SPC-LIST", {"case_number": f"{_CASE}-{n:03}", "performance": "partial"})
+        for n in _OTHERS
     ]
+
+
+def _licences() -> Iterable[str]:
+    held = {"status": "valid", "validity_start": "2026-01-15"}
+    return [
+        _submission(n, "LIC", "LICENSING", {"licence": _TRADE, "number": f"{_LICENCE}-{n:03}", **held})
+        for n in _OTHERS
+    ]
+
+
+def _needles() -> dict[str, Iterable[bytes]]:
+    needles: dict[str, Iterable[bytes]] = {stem: spellings(stem) for stem in STEMS}
+    for n in _PERSONS:
+        number, _ = fictitious_identity(n)
+        # Its first 17 digits say everything; the last one is a check digit.
+        needles[f"identity number {n}"] = [*spellings(number[:17]), *guessable(number)]
+    # The built-in provider of the demo says another name of the person who signs in.
+    needles["name at sign-in"] = spellings(fictitious_identity(_SIGNED_IN)[1])
+    return needles
 
 
 @pytest.mark.slow
 async def test_nothing_enrolled_stands_readable_anywhere(
     world: World, tmp_path: Path, postgres: EmbeddedDatabase, database_name: str
 ) -> None:
-    planted = f"PLANTED-{uuid4().hex}"
     async with serving(world.settings, tmp_path / "server.log") as server, server.http() as http:
-        response = await world.submit(http, [_line(n) for n in _PERSONS])
-        assert response.json()["enrolled"] == len(_PERSONS), response.text
-        await _ask_in_every_way(world, http)
+        for lines, code, category in (
+            (_contracts(), "furnisher", "FIN"),
+            (_judgments(), "court", "JUD"),
+            (_licences(), "licensing", "LIC"),
+        ):
+            response = await world.submit(http, lines, code=code, category=category)
+            assert response.json()["rejected"] == 0, response.text
+        sent = await _ask_in_every_way(world, http)
+        await _sign_in(server.url)
         haystacks = {"published log": await _published(http), "metrics": (await http.get("/metrics")).content}
         superuser = make_url(postgres.url("postgres", database_name)).set(drivername="postgresql")
         async with await psycopg.AsyncConnection.connect(
             superuser.render_as_string(hide_password=False), autocommit=True
         ) as connection:
             await connection.execute("CREATE TABLE public.planted (value text)")
-            await connection.execute("INSERT INTO public.planted VALUES (%s)", (planted,))
+            await connection.execute("INSERT INTO public.planted VALUES (%s)", (_PLANTED,))
             await connection.execute("CHECKPOINT")
             haystacks |= await _dump(connection)
-            folder = await (await connection.execute("SHOW data_directory")).fetchone()
-        assert folder is not None
-        haystacks |= _files(Path(folder[0]))
-    haystacks["server log"] = (tmp_path / "server.log").read_bytes()
-    assert b"request_served" in haystacks["server log"]
-    assert any(place.startswith("pg_wal") or "/pg_wal/" in place for place in haystacks)
-    # The search finds what was planted, in the dump, in a data file and in the write-ahead log.
-    found = {place for place, _ in _leaks([planted], haystacks)}
-    assert "table public.planted" in found
-    assert any("pg_wal" in place for place in found)
-    assert any("/base/" in place for place in found)
-    assert _leaks(_secrets(), haystacks) == []
+            haystacks |= await _files(connection)
+        haystacks |= {
+            str(path): path.read_bytes() for path in world.settings.home.iterdir() if path.is_file()
+        }
+    log = haystacks[str(tmp_path / "server.log")] = (tmp_path / "server.log").read_bytes()
+    assert b"request_served" in log
+    # The search finds what was planted: in the dump, in a data file and in the write-ahead log.
+    planted = {place for _, place in found_in({"planted": spellings(_PLANTED)}, haystacks)}
+    assert "table public.planted" in planted
+    assert any("/pg_wal/" in place for place in planted)
+    assert any("/base/" in place for place in planted)
+    assert found_in({**_needles(), **sent}, haystacks) == set()
 
 
-async def _ask_in_every_way(world: World, http: httpx.AsyncClient) -> None:
-    """Permitted, refused and malformed requests, with identity numbers where they do not belong."""
+async def _ask_in_every_way(world: World, http: httpx.AsyncClient) -> dict[str, Iterable[bytes]]:
+    """Permitted, refused and malformed requests, with identity numbers where they do not belong.
+
+    Returns:
+        What else is not to be found: the tokens, and digests of a body that others could guess.
+    """
     number, _ = fictitious_identity(1)
+    case = {"case_reference": f"{_ASKED_FOR} application 7"}
     court, bank = await world.statutory(http, 1), await world.consented(http, 2, 2)
-    statuses = [(await grant.ask()).status_code for grant in (court, bank, bank, bank)]
+    first = await court.ask()
+    assert len(first.json()["records"]) == 1
+    statuses = [(await bank.ask(**case)).status_code for _ in range(3)]
     statuses += [
         (await court.ask(subject={"scheme": "demo-id", "number": fictitious_identity(3)[0]})).status_code,
+        (await court.ask(idempotency_key=number)).status_code,
         (await court.ask(purpose=number)).status_code,
         (await court.ask(officer=number)).status_code,
         (await court.ask(unknown=number)).status_code,
+        (await court.ask(fields=[number])).status_code,
         (await court.ask(subject={"scheme": number, "number": number})).status_code,
+        (await court.ask(subject={"scheme": "demo-id", "number": number[:-1]})).status_code,
+        (await court.ask(subject={"scheme": "demo-id", "number": {number: number}})).status_code,
     ]
-    assert statuses == [200, 200, 200, 403, 403, 400, 400, 400, 400]
-    credentials = court.client.credentials("/v1/queries", court.token)
-    headers = {**credentials, "Content-Type": "application/json", "X-Number": number}
-    for content in (f'{{"subject": "{number}"', f"[{number}]", number):
-        answer = await http.post("/v1/queries", content=content, headers=headers)
-        assert answer.status_code in (400, 401)
+    assert statuses == [200, 200, 403, 403, 200, 400, 400, 400, 400, 400, 400, 400]
+    await _send_what_is_malformed(world, http, court.client.credentials("/v1/queries", court.token), number)
+    body = hashlib.sha256(first.request.content).digest()
+    return {
+        "token of the court": [court.token.rpartition(".")[2].encode()],
+        "token of the bank": [bank.token.rpartition(".")[2].encode()],
+        "body of a query": [body, hashlib.sha256(court.grant_id.bytes + body).digest()],
+    }
+
+
+async def _send_what_is_malformed(
+    world: World, http: httpx.AsyncClient, credentials: dict[str, str], number: str
+) -> None:
+    headers = {**credentials, "Content-Type": "application/json", "X-Number": number, "User-Agent": number}
+    for content in (f'{{"subject": "{number}"', f"[{number}]", number, f"\xff{number}", number * 5000):
+        answer = await http.post("/v1/queries", content=content.encode("latin-1"), headers=headers)
+        assert answer.status_code in (400, 401, 413)
         assert number not in answer.text
     for path in (f"/v1/queries?number={number}", f"/{number}", f"/log/tile/{number}", f"/v1/me?{number}"):
-        answer = await http.get(path)
-        assert answer.status_code >= 400
-        assert number not in answer.text
+        for method in ("GET", "POST"):
+            answer = await http.request(method, path, headers={"Authorization": f"DPoP {number}"})
+            assert answer.status_code >= httpx.codes.BAD_REQUEST
+            assert number not in answer.text
+    for form in ({"client_id": number}, {"grant_type": number, "client_assertion": number}):
+        for path in ("/oauth/token", "/oauth/par"):
+            answer = await http.post(path, data=form)
+            assert answer.status_code >= httpx.codes.BAD_REQUEST
+            assert number not in answer.text
+    rejected = await world.submit(http, [f'{{"subject": "{number}", "{number}": 1}}', number])
+    assert rejected.json()["rejected"] == 2
+    assert number not in rejected.text
+
+
+async def _sign_in(base: str) -> None:
+    """A person signs in, looks at everything of their own, and mistypes an address."""
+    person = Invented.of(_SIGNED_IN)
+    async with Browser(base) as browser:
+        citizen = Citizen(browser, person)
+        page = await citizen.open(f"{base}/accesses")
+        assert urlsplit(page.url).path == "/accesses"
+        records = await citizen.ask("/v1/me/records")
+        assert _TRADE in json.dumps(records)
+        for path in ("/v1/me", "/v1/me/accesses", "/v1/me/consents"):
+            await citizen.ask(path)
+        assert (await browser.get(f"/accesses/{person.number}")).status_code >= httpx.codes.BAD_REQUEST
 
 
 async def _published(http: httpx.AsyncClient) -> bytes:
     checkpoint = await http.get("/log/checkpoint")
     size = int(checkpoint.text.split("\n")[1])
     tiles = [await http.get(f"/log/{tile.path}") for tile in (*bundles_of(size), *tiles_of(size))]
-    assert all(tile.status_code == 200 for tile in tiles)
+    assert all(tile.status_code == httpx.codes.OK for tile in tiles)
     return checkpoint.content + b"".join(tile.content for tile in tiles)
 
 
@@ -162,16 +214,22 @@ async def _dump(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> dict
     """Every table as text, uncompressed: a data file could hide a value in a compressed one."""
     found = {}
     tables = [row[0] for row in await (await connection.execute(_TABLES)).fetchall()]
+    assert {"vault.record", "access_log.payload", "consent.consent", "jobs.procrastinate_jobs"} <= set(tables)
     for table in tables:
         async with connection.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT") as copy:  # type: ignore[arg-type]
-            found[f"table {table}"] = b"".join([bytes(block) async for block in copy])
+            text = b"".join([bytes(block) async for block in copy])
+        found[f"table {table}"] = text
+        # What stands in binary columns, as bytes.
+        binary = b"\n".join(bytes.fromhex(each.decode()) for each in re.findall(rb"\\\\x([0-9a-f]+)", text))
+        found[f"binary columns of {table}"] = binary
     return found
 
 
-def _files(folder: Path) -> dict[str, bytes]:
-    """Data files and write-ahead log of the whole server, byte for byte."""
-    return {
-        str(path): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and ("/base/" in str(path) or "/pg_wal/" in str(path) or path.name == "log")
-    }
+async def _files(connection: psycopg.AsyncConnection[tuple[str, str]]) -> dict[str, bytes]:
+    """This database's files, byte for byte, and the server's write-ahead log and messages."""
+    row = await (await connection.execute(_OWN_FILES)).fetchone()
+    assert row is not None
+    folder, own = Path(row[0]), row[1]
+    places = [folder / "base" / own, folder / "pg_wal", folder / "global"]
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in [*files, folder / "log"]}

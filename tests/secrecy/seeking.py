@@ -1,0 +1,48 @@
+"""Finding a value again in whatever spelling it may have left."""
+
+import hashlib
+import json
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote
+
+_GROUP = 3  # bytes that base64 spells together
+
+
+def spellings(value: str) -> Iterator[bytes]:
+    """A text as it stands in files, logs, addresses, headers and documents, wherever it begins there."""
+    plain = value.encode()
+    yield from {plain, value.lower().encode(), value.upper().encode(), value[::-1].encode()}
+    yield value.encode("utf-16-le")
+    yield value.encode("utf-16-be")
+    yield plain.hex().encode()
+    yield plain.hex().upper().encode()
+    yield quote(value).encode()
+    yield quote(value, safe="").lower().encode()
+    yield json.dumps(value)[1:-1].encode()
+    for before in range(_GROUP):
+        # Base64 of it wherever it begins within a group; the groups at its ends hold its neighbours too.
+        aligned = bytes(before) + plain
+        whole = slice(4 if before else 0, len(aligned) // _GROUP * 4)
+        yield b64encode(aligned)[whole]
+        yield urlsafe_b64encode(aligned)[whole]
+
+
+def guessable(value: str) -> Iterator[bytes]:
+    """Digests without a key: whoever can list all values can look them up."""
+    for message in (value, f"demo-id\0{value}", f"demo-id:{value}"):
+        for algorithm in ("sha256", "sha512", "sha1", "md5"):
+            digest = hashlib.new(algorithm, message.encode(), usedforsecurity=False).digest()
+            yield digest
+            yield digest.hex().encode()
+
+
+def found_in(needles: Mapping[str, Iterable[bytes]], haystacks: Mapping[str, bytes]) -> set[tuple[str, str]]:
+    """Where something was found: its name, and the place."""
+    sought = {name: sorted(set(each)) for name, each in needles.items()}
+    return {
+        (name, place)
+        for place, content in haystacks.items()
+        for name, each in sought.items()
+        if any(needle in content for needle in each)
+    }
