@@ -5,10 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.crash.load import prepare
 from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
-from tests.flows.serving import serving
+from tests.flows.serving import Server, serving
 from tests.flows.world import World
 
 _REPETITIONS = 5
@@ -18,7 +19,9 @@ _PARALLEL = 24
 async def test_two_workers_under_load_keep_one_chain(world: World, tmp_path: Path) -> None:
     async with serving(world.settings, tmp_path / "server.log", workers=2) as server, server.http() as http:
         load = await prepare(world, http)
+        before = _work_done(server)
         await load.run(clients=24, most=500)
+        assert all(after > before[worker] for worker, after in _work_done(server).items()), "one was idle"
         logged = await check_whole(world.vault)
         proven = [one for one in load.asked if one.proven]
         assert len(proven) == len(load.asked)
@@ -48,3 +51,23 @@ async def test_of_parallel_uses_of_a_proof_or_a_last_use_exactly_one_succeeds(
             statuses = Counter(answer.status_code for answer in answers)
             assert statuses == {httpx.codes.OK: 1, httpx.codes.FORBIDDEN: _PARALLEL - 1}
         await check_uses(world.vault, await check_whole(world.vault))
+
+
+async def test_of_parallel_queries_under_one_key_one_is_charged_and_all_are_answered(
+    world: World, tmp_path: Path
+) -> None:
+    async with serving(world.settings, tmp_path / "server.log", workers=2) as server, server.http() as http:
+        await world.enrol(http, [2])
+        for at in range(_REPETITIONS):
+            bank = await world.consented(http, 2, 1)
+            answers = await asyncio.gather(*(bank.ask(idempotency_key=f"{at}") for _ in range(_PARALLEL)))
+            assert {answer.status_code for answer in answers} == {httpx.codes.OK}
+            logged = await check_whole(world.vault)
+            indexes = check_answers(world.vault, [answer.json() for answer in answers], logged)
+            assert len(set(indexes)) == 1
+            assert (await check_uses(world.vault, logged))[bank.grant_id] == 1
+
+
+def _work_done(server: Server) -> dict[int, float]:
+    """Seconds of processor time of each worker."""
+    return {child.pid: child.cpu_times().user for child in psutil.Process(server.pid).children()}
