@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Response
+from fastapi.responses import PlainTextResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import stored
@@ -30,18 +31,29 @@ def log_router(log: Log) -> APIRouter:
     async def raised() -> Raised:
         return await asyncio.to_thread(log.outside.read)
 
-    @router.get("/checkpoint", summary="The newest released checkpoint")
+    @router.get("/checkpoint", response_class=PlainTextResponse, summary="The newest released checkpoint")
     async def checkpoint() -> Response:
         """A C2SP signed note: origin, size, root, signatures."""
         note = (await raised()).note
         return Response(note, media_type=_NOTE, headers={"Cache-Control": _SHORT})
 
-    @router.get("/key", summary="The log's verifier key")
+    @router.get("/key", response_class=PlainTextResponse, summary="The log's verifier key")
     async def key() -> Response:
         """`name+hash+key`. Take it once from a place you trust; here it is a convenience."""
         return Response(log.key.verifier_key() + "\n", media_type=_NOTE, headers={"Cache-Control": _SHORT})
 
-    @router.get("/tile/{path:path}", summary="A tile of the Merkle tree, or a bundle of entries")
+    @router.get(
+        "/tile/{path:path}",
+        response_class=Response,
+        responses={
+            HTTPStatus.OK: {"content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}},
+            HTTPStatus.NOT_FOUND: {
+                "description": "The tree has no such tile yet, or it is no tile's path",
+                "content": {"application/problem+json": {}},
+            },
+        },
+        summary="A tile of the Merkle tree, or a bundle of entries",
+    )
     async def tile(path: TilePath) -> Response:
         """`<level>/<n>[.p/<w>]`: up to 256 hashes; `entries/<n>[.p/<w>]`: up to 256 entries."""
         asked = _asked(path, (await raised()).size)

@@ -36,10 +36,10 @@ from vault.records.query import (
 )
 from vault.records.readers import read_ndjson, read_one
 from vault.records.submission import Rejected
-from vault.schemas import SUBMISSION_EXAMPLE, ProblemOut, QueryIn, QueryOut, SubmissionsOut
+from vault.schemas import SUBMISSION_EXAMPLE, QueryIn, QueryOut, SubmissionsOut
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemOut, "description": description, "content": {"application/problem+json": {}}}
+    status: {"description": description, "content": {"application/problem+json": {}}}
     for status, description in (
         (400, "The request is not well formed"),
         (401, "No valid token and proof; nothing was logged"),
@@ -52,6 +52,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 _LONGEST_KEY = 255
 _JSON = "application/json"
+_COMPONENT = "#/components/schemas/{model}"
 _NDJSON = "application/x-ndjson"
 _encoder = msgspec.json.Encoder()
 
@@ -68,7 +69,7 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {_JSON: {"schema": QueryIn.model_json_schema()}},
+                "content": {_JSON: {"schema": QueryIn.model_json_schema(ref_template=_COMPONENT)}},
             },
             "parameters": [
                 {

@@ -35,6 +35,53 @@ SUBMISSION_EXAMPLE = {
 }
 
 
+_RECEIPT = "c2sp.org/tlog-proof@v1\nextra AQEAAAGi…\nindex 41\nJ0M1…=\n\nvault.example/log/2026\n42\n…"
+_ANSWER: JsonDict = {
+    "records": [
+        {
+            "category": "FIN",
+            "source": {
+                "body": "First Example Bank",
+                "document": {"number": "CONTRACT-2026-00042", "date": "2026-01-15", "sha256": "0" * 64},
+            },
+            "recorded_at": "2026-01-16T08:30:00Z",
+            "display": {
+                "first_day": "2026-01-15",
+                "last_day": "2034-01-15",
+                "how_counted": "five years from its end",
+            },
+            "fields": {"type": "vehicle", "amount_class": "10k-50k", "status": "performing"},
+            "annotations": [],
+        }
+    ],
+    "annotations": [],
+    "use_conditions": {
+        "purpose": "credit-granting",
+        "onward_provision": False,
+        "storable": False,
+        "retention_days": 0,
+    },
+    "receipt": _RECEIPT,
+    "opening": {"v": 1, "type": 1, "blind": "…", "attributes": []},
+}
+_SUBMISSIONS: JsonDict = {
+    "enrolled": 1,
+    "standing": 0,
+    "rejected": 1,
+    "rejects": [
+        {"line": 2, "column": "fields.type", "rule": "5.4", "remedy": "Give one of housing, vehicle, other."}
+    ],
+    "receipts": [{"line": 1, "receipt": _RECEIPT}],
+}
+_PROBLEM: JsonDict = {
+    "type": "urn:creditvault:problem:invalid-request",
+    "title": "The request is not well formed",
+    "status": 400,
+    "detail": "Mend the members named in `errors`, then send it again.",
+    "errors": [{"at": "fields.0", "rule": "string_pattern_mismatch"}],
+}
+
+
 class Closed(BaseModel):
     """A message whose unknown members are refused."""
 
@@ -114,6 +161,8 @@ class UseConditionsOut(BaseModel):
 class QueryOut(BaseModel):
     """A permitted query. An unknown person, no record and nothing displayable are the same empty list."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_ANSWER]})
+
     records: list[RecordOut]
     annotations: list[str] = Field(description="Flags that concern the whole answer.")
     use_conditions: UseConditionsOut
@@ -142,6 +191,8 @@ class LineReceiptOut(BaseModel):
 class SubmissionsOut(BaseModel):
     """What became of the lines of a submission."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_SUBMISSIONS]})
+
     enrolled: int = Field(description="Lines that are new records.")
     standing: int = Field(description="Lines that stood already, with the same content.")
     rejected: int
@@ -149,10 +200,23 @@ class SubmissionsOut(BaseModel):
     receipts: list[LineReceiptOut]
 
 
+class FaultOut(BaseModel):
+    """One member that is not well formed; it repeats nothing of what was sent."""
+
+    at: str = Field(description="Where: our own member names only.")
+    rule: str
+
+
 class ProblemOut(BaseModel):
-    """RFC 9457 problem details."""
+    """RFC 9457 problem details; docs/problems.md lists the types."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM]})
 
     type: str
     title: str
     status: int
-    detail: str
+    detail: str = Field(description="What to do next.")
+    errors: list[FaultOut] = Field([], description="`invalid-request`: where the request is to be mended.")
+    rule: str = Field("", description="`refused`: the rule of RULES.md that refused the query.")
+    receipt: str = Field("", description="`refused`: the refusal stands in the log too. Keep it.")
+    opening: dict[str, Any] = Field({}, description="`refused`: what that entry committed to.")

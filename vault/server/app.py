@@ -1,7 +1,5 @@
 """The web application: every room's routes behind one boundary."""
 
-from typing import Any
-
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -13,6 +11,7 @@ from vault.api import query_router, records_router
 from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
 from vault.server.assembly import Vault
+from vault.server.description import describe
 from vault.server.middleware import RequestBoundary
 from vault.server.portal.router import open_portal
 
@@ -37,7 +36,7 @@ def build_app(vault: Vault) -> FastAPI:
             {"name": "records", "description": "Furnishers hand in records."},
             {"name": "me", "description": "A signed-in person's own view."},
             {"name": "log", "description": "The access log, for anyone (C2SP tlog-tiles)."},
-            {"name": "oauth", "description": "Authorization server (FAPI 2.0)."},
+            {"name": "OAuth", "description": "Authorization server (FAPI 2.0)."},
             {"name": "operation", "description": "Health and metrics."},
         ],
     )
@@ -60,7 +59,7 @@ def build_app(vault: Vault) -> FastAPI:
     app.include_router(portal.router)
     app.include_router(log_router(vault.log))
     _add_operation(app, vault)
-    _describe_security(app)
+    describe(app)
     app.add_middleware(
         RequestBoundary,
         max_body=settings.max_body,
@@ -70,30 +69,19 @@ def build_app(vault: Vault) -> FastAPI:
     return app
 
 
-def _describe_security(app: FastAPI) -> None:
-    """Names the schemes the routes refer to."""
-    generate = app.openapi
-
-    def with_schemes() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = generate()
-            schema["components"].setdefault("securitySchemes", {})["dpop"] = {
-                "type": "http",
-                "scheme": "DPoP",
-                "description": "A DPoP-bound access token, and a fresh proof in the DPoP header.",
-            }
-        return generate()
-
-    app.openapi = with_schemes  # type: ignore[method-assign]  # FastAPI's documented way
-
-
 def _add_operation(app: FastAPI, vault: Vault) -> None:
     @app.get("/healthz", tags=["operation"], response_class=PlainTextResponse, summary="The process lives")
     async def healthz() -> str:
         """Says nothing of database or keys."""
         return "ok\n"
 
-    @app.get("/readyz", tags=["operation"], summary="Queries can be served now")
+    @app.get(
+        "/readyz",
+        tags=["operation"],
+        response_class=PlainTextResponse,
+        responses={503: {"description": "They cannot, for now", "content": {"application/problem+json": {}}}},
+        summary="Queries can be served now",
+    )
     async def readyz(_request: Request) -> Response:
         """Database, keys and log answer."""
         await vault.keys.provider.health()
@@ -101,7 +89,12 @@ def _add_operation(app: FastAPI, vault: Vault) -> None:
             await connection.execute(text("SELECT 1"))
         return PlainTextResponse("ready\n") if vault.log.running else unavailable()
 
-    @app.get("/metrics", tags=["operation"], summary="Prometheus metrics of this worker")
+    @app.get(
+        "/metrics",
+        tags=["operation"],
+        response_class=PlainTextResponse,
+        summary="Prometheus metrics of this worker",
+    )
     async def metrics() -> Response:
         """Counts and times by route; nothing about persons."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -45,10 +45,40 @@ _CONSENT: JsonDict = {
     "events": [{"event": "granted", "at": "2026-11-24T08:40:00Z"}],
     "copy_jws": "eyJhbGciOiJFZDI1NTE5In0.eyJyZWNvcmRfaWQiOiLigKYifQ.c2lnbmF0dXJl",
 }
+_ME: JsonDict = {
+    "display_name": "Wei Example",
+    "csrf_token": "dGhpcyBpcyBhbiBleGFtcGxl",
+    "signed_in_at": "2026-11-24T08:30:00Z",
+    "expires_at": "2026-11-24T09:00:00Z",
+    "known": True,
+}
+_RECORD: JsonDict = {
+    "record_id": "0c1d8a52-31a5-4c0f-9a3e-6a1b2c3d4e5f",
+    "version": 1,
+    "category": {"code": "FIN", "title": "Credit contract"},
+    "state": "shown",
+    "source": {
+        "body": "First Example Bank",
+        "document": {"number": "CONTRACT-2026-00042", "date": "2026-01-15", "sha256": "0" * 64},
+    },
+    "basis": {"code": "CRI-29", "title": "Credit information from those who grant credit"},
+    "recorded_at": "2026-01-16T08:30:00Z",
+    "display": {"first_day": "2026-01-15", "last_day": None, "how_counted": "five years from its end"},
+    "fields": {"type": "vehicle", "amount_class": "10k-50k", "status": "performing"},
+    "supporting": {"reference": "LOAN-2026-00042"},
+}
+_WITHDRAWN: JsonDict = {
+    "consent_id": "5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11",
+    "state": "withdrawn",
+    "copy_jws": "eyJhbGciOiJFZDI1NTE5In0.eyJyZWNvcmRfaWQiOiLigKYifQ.c2lnbmF0dXJl",
+    "receipt": "c2sp.org/tlog-proof@v1",
+}
 
 
 class MeOut(BaseModel):
     """Whose session it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ME]})
 
     display_name: str
     csrf_token: str = Field(description="Send it as X-CSRF-Token with every POST.")
@@ -103,6 +133,8 @@ class AccessOut(BaseModel):
 class AccessesOut(BaseModel):
     """Your whole stream, newest first: queries, refusals, records handed in, consents, your own views."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"accesses": [_ACCESS]}]})
+
     accesses: list[AccessOut]
 
 
@@ -126,6 +158,8 @@ class CodeOut(BaseModel):
 class OwnRecordOut(BaseModel):
     """One record about you."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_RECORD]})
+
     record_id: UUID
     version: int
     category: CodeOut
@@ -140,6 +174,10 @@ class OwnRecordOut(BaseModel):
 
 class OwnRecordsOut(BaseModel):
     """Everything held about you. Looking at it is itself an entry of your stream."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"records": [_RECORD], "receipt": "c2sp.org/tlog-proof@v1"}]}
+    )
 
     records: list[OwnRecordOut]
     receipt: str | None = Field(description="Of that entry; null where the vault does not know you.")
@@ -193,11 +231,15 @@ class ConsentOut(BaseModel):
 class ConsentsOut(BaseModel):
     """Every consent you ever gave, the newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"consents": [_CONSENT]}]})
+
     consents: list[ConsentOut]
 
 
 class WithdrawnOut(BaseModel):
     """A consent that does not stand any more."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_WITHDRAWN]})
 
     consent_id: UUID
     state: Literal["withdrawn"]
