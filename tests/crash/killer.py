@@ -202,11 +202,36 @@ ENROLLING: dict[str, Step] = {
 }
 """Steps of a chunk of records alone."""
 
+SETTING_UP: dict[str, Step] = {
+    "before-keyring": Call("before", "vault.crypto.keyring", "replace"),
+    "after-keyring": Call("after", "vault.crypto.keyring", "replace"),
+    "after-keys": Statement("after", "INSERT INTO vault.system_key"),
+    "after-head": Statement("after", "INSERT INTO access_log.head"),
+    "before-lock": Call("before", "access_log.lock", "OutsideLock.create"),
+    "torn-lock": TornWrite(),
+    "before-lock-is-placed": Call("before", "os", "link"),
+    "after-lock-is-placed": Call("after", "os", "link"),
+    "after-lock": Call("after", "access_log.lock", "OutsideLock.create"),
+}
+"""Steps of making a new vault, in their order."""
+
+RECOVERING = (
+    "after-head-lock",
+    "before-sign",
+    "before-raise",
+    "before-lock-write",
+    "torn-lock-write",
+    "between-lock-write-and-sync",
+    "after-lock-sync",
+    "after-raise",
+)
+"""Steps of writing that a start passes too, when there is something to raise."""
+
 
 def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
-    {**WRITING, **QUERYING, **ENROLLING}[name].wrap(Trigger(int(nth), Path(armed)))
+    {**WRITING, **QUERYING, **ENROLLING, **SETTING_UP}[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 
