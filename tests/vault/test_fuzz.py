@@ -1,0 +1,103 @@
+"""Whatever is sent to any operation, the answer is one the description names, and never a failure of ours."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.vault.served import Served
+from tests.vault.server.portal.conftest import Site
+
+Credentials = Callable[[], Mapping[str, str]]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+LESS = settings(
+    max_examples=8, suppress_health_check=list(HealthCheck), deadline=None, database=None, print_blob=False
+)
+MORE = settings(LESS, max_examples=120)
+AUTHORIZATION_SERVER = ("/oauth", "/.well-known")
+
+
+async def credentials(served: Served) -> dict[str, Credentials]:
+    """Good ones for the operations that need any: what follows them is then read."""
+    court, furnisher = await served.court(1), await served.furnisher()
+    async with Site(served.world.settings.issuer, served.world.vault, served.world.cast).browser() as person:
+        await person.sign_in(1)
+        csrf = (await person.me())["csrf_token"]
+        cookies = "; ".join(f"{name}={value}" for name, value in person.http.cookies.items())
+    return {
+        "/v1/me": lambda: {"Cookie": cookies, "X-CSRF-Token": csrf},
+        "/v1/queries": lambda: court.client.credentials("/v1/queries", court.token),
+        "/v1/records": lambda: furnisher.client.credentials("/v1/records", furnisher.token),
+    }
+
+
+def attack(url: str, how: settings, good: Mapping[str, Credentials]) -> list[str]:
+    """Sends generated requests to every operation; returns which operations that were."""
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    attacked = []
+    with requests.Session() as session:
+        session.trust_env = False
+        for found in schema.get_all_operations():
+            operation = found.ok()
+            for mode in GenerationMode:
+                _attack_operation(operation, mode, how, session, good)
+            attacked.append(f"{operation.method.upper()} {operation.path}")
+    return attacked
+
+
+def _attack_operation(
+    operation: APIOperation,
+    mode: GenerationMode,
+    how: settings,
+    session: requests.Session,
+    good: Mapping[str, Credentials],
+) -> None:
+    # A form endpoint's errors are OAuth's, which its own tests know.
+    checks = CHECKS[:1] if operation.path.startswith(AUTHORIZATION_SERVER) else CHECKS
+    sent = []
+
+    @how
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def send(case: Case) -> None:
+        sent.append(case)
+        known = [path for path in good if operation.path.startswith(path)]
+        headers = dict(good[known[0]]()) if known and len(sent) % 5 else {}
+        case.call_and_validate(session=session, headers=headers, checks=checks)
+
+    # What takes nothing cannot be sent anything wrong.
+    with suppress(Unsatisfiable):
+        send()
+
+
+async def test_every_operation(served: Served) -> None:
+    await served.enrol(1)
+    url = served.world.settings.issuer
+    attacked = await asyncio.to_thread(attack, url, LESS, await credentials(served))
+    assert {"POST /v1/queries", "POST /v1/records", "GET /log/tile/{path}"} <= set(attacked)
+    assert served.world.log.running
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_every_operation_for_longer(served: Served) -> None:
+    await served.enrol(1)
+    await asyncio.to_thread(attack, served.world.settings.issuer, MORE, await credentials(served))
+    assert served.world.log.running
