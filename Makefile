@@ -17,13 +17,13 @@ $(VENV)/.runtime: $(ROOT)requirements.lock $(ROOT)pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing: install it (Debian: apt-get install python3-venv), then run make again." >&2; exit 2; }
 	@echo "Setting up $(VENV) (once; hash-locked dependencies)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(ROOT)requirements.lock || { echo "The dependencies could not be installed: check that a package index can be reached (pip config list), then run make again." >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(ROOT)requirements.lock || { echo "The dependencies could not be installed: check that a package index can be reached (pip config list), then run make again." >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e $(ROOT)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime $(ROOT)requirements-dev.lock
 	@echo "Adding the development tools"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(ROOT)requirements-dev.lock || { echo "The development tools could not be installed: check that a package index can be reached (pip config list), then run make again." >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(ROOT)requirements-dev.lock || { echo "The development tools could not be installed: check that a package index can be reached (pip config list), then run make again." >&2; exit 2; }
 	@touch $@
 
 setup: $(VENV)/.runtime ## Make .venv with everything the vault needs
