@@ -6,11 +6,13 @@ slot, and that write was never acknowledged. `flock` on the file makes read-comp
 the workers of a host. FORMAT 9.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,10 +176,20 @@ def _read(descriptor: int, path: Path) -> tuple[int, Raised]:
 
 
 def _write(descriptor: int, generation: int, raised: Raised) -> None:
-    slot = _encode(generation, raised)
-    if os.pwrite(descriptor, slot, (generation % 2) * _SLOT) != _SLOT:
-        raise OSError(5, "short write")
-    os.fdatasync(descriptor)
+    slot, at = _encode(generation, raised), (generation % 2) * _SLOT
+    try:
+        _write_whole(descriptor, slot, at)
+        os.fdatasync(descriptor)
+    except OSError:
+        # What may not be durable must not be read as raised: the other slot stands, this one is written anew.
+        with suppress(OSError):
+            os.pwrite(descriptor, bytes(len(_MAGIC)), at)
+        raise
+
+
+def _write_whole(descriptor: int, slot: bytes, at: int) -> None:
+    if os.pwrite(descriptor, slot, at) != _SLOT:
+        raise OSError(errno.EIO, "short write")
 
 
 def _sync_directory(directory: Path) -> None:
