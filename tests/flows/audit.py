@@ -124,12 +124,12 @@ async def check_uses(vault: Vault, logged: Sequence[Logged]) -> Counter[UUID]:
     standing = Counter(UUID(one.values["basis"]) for one in permitted if one.leaf.hex() not in settled)
     async with vault.engine.connect() as connection:
         consents = {row.consent_id: row.uses for row in await connection.execute(_CONSENT_USES)}
-        by_statute = {
-            row.authorization_id: row.uses
+        by_statute = [
+            Counter({row.authorization_id: row.uses})
             for row in await connection.execute(_AUTHORIZATION_USES)
             if row.counts == "day"
-        }
-    counted = Counter({**consents, **by_statute})
+        ]
+    counted = sum(by_statute, Counter(consents))
     assert +counted == +standing, "counters and permitted queries differ"
     return standing
 
