@@ -7,6 +7,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, text
 
 from migrations.schema import METADATA
+from tests.migrations.revisions import NEWEST
 from vault.server import database
 from vault.server.database import DatabaseDownError, SchemaError, check_schema, migrate
 
@@ -44,7 +45,7 @@ def test_down_and_up_again(owner: Engine, owner_url: str) -> None:
     with owner.connect() as connection:
         assert connection.scalar(text("SELECT to_regclass('access_log.entry')")) is None
     owner.dispose()
-    assert migrate(owner_url) == (None, "0001")
+    assert migrate(owner_url) == (None, NEWEST)
     check_schema(owner_url)
 
 
