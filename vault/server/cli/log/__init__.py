@@ -1,0 +1,14 @@
+"""Commands about the log, each group in a file of its own."""
+
+import typer
+
+from vault.server.cli.log import examining, showing
+from vault.server.cli.output import examples
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The access log: show entries, and examine the whole of it.",
+    epilog=examples("creditvault log show --last 20", "creditvault log fsck --json"),
+)
+app.command()(showing.show)
+app.command()(examining.fsck)
