@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from access_log import cli
 from access_log.checkpoint import Checkpoint
+from access_log.cli import receipts, verifying
 from access_log.entry import Entry, EntryType, first_chain
 from access_log.merkle import leaf_hash
 from access_log.payload import Party, Payload
@@ -126,7 +127,7 @@ def test_a_receipt_in_words_and_json(receipt: tuple[str, str], capsys: pytest.Ca
 
 
 def test_every_type_has_its_words() -> None:
-    assert set(cli._WORDS) == set(EntryType)
+    assert set(receipts._WORDS) == set(EntryType)
 
 
 def test_an_altered_receipt(receipt: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,7 +273,7 @@ def test_an_interruption_is_no_verdict(
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "verify_log", interrupt)
+    monkeypatch.setattr(verifying, "verify_log", interrupt)
     assert run("verify", log, "--log-key", KEY) == 2
     assert "interrupted" in capsys.readouterr().err
 

@@ -1,0 +1,97 @@
+"""What a command is given: keys and files, each within a limit."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from access_log.checkpoint import MAX_NOTE, Checkpoint, VerifierKey, open_note, parse_keys
+from access_log.errors import AccessLogError, FormatError, SourceError, VerificationError
+
+_MAX_KEYS: Final = 64 * 1024
+
+
+def keys(named: str) -> tuple[VerifierKey, ...]:
+    """Read `--log-key`: a file with keys, or a key itself.
+
+    Raises:
+        SourceError: It is neither.
+    """
+    try:
+        is_file = Path(named).is_file()
+    except (OSError, ValueError):  # A key can be too long for a path.
+        is_file = False
+    if not is_file and "+" not in named:
+        raise SourceError("--log-key names no file and is no key of the form name+id+key: give one of them")
+    try:
+        return parse_keys(read(named, _MAX_KEYS).decode() if is_file else named)
+    except (FormatError, UnicodeDecodeError) as error:
+        reason = str(error) if isinstance(error, FormatError) else "it is not text"
+        raise SourceError(
+            f"--log-key cannot be used ({reason}): take the log's key from its operator"
+        ) from None
+
+
+def checkpoint(file: str, keys: Sequence[VerifierKey], what: str) -> Checkpoint:
+    """Read a checkpoint that was kept, and verify its signature.
+
+    Args:
+        file: Where it is.
+        keys: The keys the caller trusts.
+        what: Which checkpoint it is, for the message: "the earlier checkpoint".
+
+    Raises:
+        SourceError: The file cannot be read.
+        VerificationError: It is no checkpoint, or not signed by the log's key.
+    """
+    note = read(file, MAX_NOTE)
+    try:
+        return open_note(note, keys)
+    except AccessLogError as error:
+        raise VerificationError(f"{what} itself does not verify ({error})") from None
+
+
+def read(file: str, limit: int) -> bytes:
+    """Read a whole file of at most so many bytes.
+
+    Raises:
+        SourceError: It cannot be read, or is longer.
+    """
+    try:
+        with Path(file).open("rb") as stream:
+            data = stream.read(limit + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no such file"
+        raise SourceError(f"{file} cannot be read ({reason}): check the path") from None
+    if len(data) > limit:
+        raise SourceError(f"{file} is longer than {limit:,} bytes: it is not what this command reads")
+    return data
+
+
+def text(file: str, limit: int, what: str) -> str:
+    """Read a whole file as UTF-8.
+
+    Raises:
+        SourceError: It cannot be read, or is longer.
+        FormatError: It is not UTF-8; the message names `what`.
+    """
+    try:
+        return read(file, limit).decode()
+    except UnicodeDecodeError:
+        raise FormatError(f"{what} is not UTF-8") from None
+
+
+def json_object(file: str, limit: int, what: str) -> dict[str, object]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        SourceError: It cannot be read, or is longer.
+        FormatError: It is no JSON object; the message names `what`.
+    """
+    try:
+        found = json.loads(read(file, limit))
+    except (ValueError, RecursionError):
+        raise FormatError(f"{what} is not JSON") from None
+    if not isinstance(found, dict):
+        raise FormatError(f"{what} is not a JSON object")
+    return found
