@@ -8,7 +8,6 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,7 +22,7 @@ from vault.crypto.errors import CryptoError
 from vault.errors import VaultError
 from vault.server.assembly import keyring, open_vault
 from vault.server.database import check_schema, database_urls
-from vault.server.settings import Settings
+from vault.server.settings import Settings, is_loopback
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _SKEW_WARNED, _SKEW_FAILED = 1.0, 10.0
@@ -113,18 +112,11 @@ def _issuer(settings: Settings) -> Check:
     parts = urlsplit(settings.issuer)
     if parts.scheme == "https":
         return Check("issuer", OK, settings.issuer)
-    if not _is_loopback(parts.hostname or ""):
+    if not is_loopback(parts.hostname or ""):
         return Check("issuer", FAIL, "plain http outside loopback: set CREDITVAULT_ISSUER to https")
     return Check(
         "issuer", WARN, "plain http, on loopback alone: for others set CREDITVAULT_ISSUER, behind a TLS proxy"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _keyring(settings: Settings) -> Check:

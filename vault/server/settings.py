@@ -2,7 +2,9 @@
 
 import errno
 import os
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +15,14 @@ def default_home() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/creditvault")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "creditvault"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host of a URL is this machine's own, by address or as `localhost`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(BaseSettings):
@@ -97,9 +107,12 @@ class Settings(BaseSettings):
     @classmethod
     def _issuer_is_https(cls, value: str) -> str:
         value = value.rstrip("/")
-        if not value.startswith("https://") and not value.startswith(
-            ("http://127.0.0.1", "http://localhost", "http://[::1]")
-        ):
+        # The host is what counts, not how the text begins: http://127.0.0.1.elsewhere.example is elsewhere.
+        parts = urlsplit(value)
+        host, port = parts.hostname or "", "" if parts.port is None else f":{parts.port}"
+        if not host or parts.netloc.lower() != (f"[{host}]" if ":" in host else host) + port:
+            raise ValueError("must be https://host or https://host:port")
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
             raise ValueError("must be https outside loopback")
         return value
 
