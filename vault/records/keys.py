@@ -41,6 +41,7 @@ _KEY_SIZE: Final = 32
 _VERSION: Final = 1
 
 _READ_SYSTEM = text("SELECT name, version, wrapped FROM vault.system_key WHERE version = :version")
+_ANY_SYSTEM = text("SELECT EXISTS (SELECT FROM vault.system_key)")
 _ADD_SYSTEM = text(
     "INSERT INTO vault.system_key (name, version, wrapped) VALUES (:name, :version, :wrapped)"
     " ON CONFLICT DO NOTHING"
@@ -63,6 +64,12 @@ class VaultKeys:
         self._engine = engine
         self._system = system
         self._expiry: dict[int, ExpiryKey] = {}
+
+    @staticmethod
+    async def exist(engine: AsyncEngine) -> bool:
+        """Whether the database holds keys of the system, which only the provider that wrapped them opens."""
+        async with engine.connect() as connection:
+            return bool((await connection.execute(_ANY_SYSTEM)).scalar_one())
 
     @staticmethod
     async def create(engine: AsyncEngine, provider: KeyProvider) -> None:

@@ -39,6 +39,10 @@ class PassphraseMissingError(VaultError):
     """Nothing says what opens the keyring."""
 
 
+class KeyringLostError(VaultError):
+    """The keyring is missing, and the database holds keys that no other one opens."""
+
+
 @dataclass(frozen=True)
 class Vault:
     """Everything a worker needs, open and checked."""
@@ -85,19 +89,27 @@ def passphrase(settings: Settings) -> str:
     return found
 
 
+async def _first_keyring(settings: Settings, engine: AsyncEngine) -> FileKeyring:
+    """Makes the keyring of a new vault; in the place of a lost one it would open nothing."""
+    if await VaultKeys.exist(engine):
+        raise KeyringLostError(
+            f"the keyring {settings.keyring_path} is missing, and only it opens the keys of this database: "
+            "put it back from its newest copy, or name it in CREDITVAULT_KEYRING"
+        )
+    return FileKeyring.create_file(settings.keyring_path, passphrase(settings))
+
+
 async def set_up(settings: Settings, database_url: str) -> None:
     """Makes the first keys and the log of a migrated database; harmless when repeated.
 
     Raises:
         VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
     """
-    provider = (
-        keyring(settings)
-        if settings.keyring_path.exists()
-        else FileKeyring.create_file(settings.keyring_path, passphrase(settings))
-    )
     engine = application_engine(database_url, settings)
     try:
+        provider = (
+            keyring(settings) if settings.keyring_path.exists() else await _first_keyring(settings, engine)
+        )
         await VaultKeys.create(engine, provider)
         keys = await VaultKeys.open(engine, provider)
         log = _log(settings, engine, keys, load_catalogue(settings.pack))

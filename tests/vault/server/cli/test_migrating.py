@@ -104,6 +104,17 @@ def test_a_wrong_passphrase_is_refused_before_the_schema_changes(
     assert "access_log" not in _schemas(empty)
 
 
+def test_a_lost_keyring_is_not_replaced_by_an_empty_one(creditvault: CommandLine) -> None:
+    path = creditvault.settings.keyring_path
+    away = path.rename(path.with_suffix(".away"))
+    line = creditvault.refused("migrate")
+    assert f"the keyring {path} is missing" in line
+    assert "put it back from its newest copy" in line
+    assert not path.exists()
+    away.rename(path)
+    assert creditvault.good("migrate")["keyring"] == str(path)
+
+
 def test_migrations_need_the_owner(bare: CommandLine) -> None:
     bare.set(owner_database_url=None)
     assert "CREDITVAULT_OWNER_DATABASE_URL" in bare.refused("migrate")
