@@ -14,6 +14,7 @@ from vault.server.assembly import Vault
 from vault.server.description import describe
 from vault.server.middleware import RequestBoundary
 from vault.server.portal.router import open_portal
+from vault.server.recovery import Recovery
 
 _DESCRIPTION = """
 A privacy-first personal credit vault. Every query presents a token bound to one person, one purpose, a set of
@@ -70,6 +71,8 @@ def build_app(vault: Vault) -> FastAPI:
 
 
 def _add_operation(app: FastAPI, vault: Vault) -> None:
+    recovery = Recovery(vault.log)
+
     @app.get("/healthz", tags=["operation"], response_class=PlainTextResponse, summary="The process lives")
     async def healthz() -> str:
         """Says nothing of database or keys."""
@@ -83,11 +86,11 @@ def _add_operation(app: FastAPI, vault: Vault) -> None:
         summary="Queries can be served now",
     )
     async def readyz(_request: Request) -> Response:
-        """Database, keys and log answer."""
+        """Database, keys and log answer; a log that was halted is started again."""
         await vault.keys.provider.health()
         async with vault.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
-        return PlainTextResponse("ready\n") if vault.log.running else unavailable()
+        return PlainTextResponse("ready\n") if await recovery.running() else unavailable()
 
     @app.get(
         "/metrics",
