@@ -13,6 +13,8 @@ from access_log.checkpoint import VerifierKey, open_note
 from access_log.entry import Entry
 from access_log.merkle import verify_consistency, verify_inclusion
 from access_log.payload import Payload, check_opening
+from access_log.prefix import verify_absence
+from access_log.prefix import verify_inclusion as verify_label
 from access_log.receipt import verify_receipt
 from access_log.tiles import decode_bundle
 from tests.vectors.access_log.generate import HERE, render, vectors
@@ -109,6 +111,18 @@ def test_note_receipt_and_bundle_verify() -> None:
     entries = decode_bundle(bytes.fromhex(bundle["bundle"]))
     assert entries[5].hex() == receipt["entry"]
     assert b"".join(sha256(b"\x00" + raw).digest() for raw in entries).hex() == bundle["tile"]
+
+
+def test_prefix_proofs_lead_to_the_roots() -> None:
+    for case in read("prefix"):
+        places = {each["label"]: (each["index"], each["commitment"]) for each in case["labels"]}
+        root = bytes.fromhex(case["root"])
+        for label, proof in case["proofs"].items():
+            if label in places:
+                place = verify_label(bytes.fromhex(label), bytes.fromhex(proof), root)
+                assert (place.index, place.commitment.hex()) == places[label]
+            else:
+                verify_absence(bytes.fromhex(label), bytes.fromhex(proof), root)
 
 
 def test_the_example_of_the_format_verifies() -> None:

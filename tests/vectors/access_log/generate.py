@@ -13,6 +13,7 @@ from access_log.merkle import Frontier, batch_proofs, consistency_proof, leaf_ha
 from access_log.payload import Party, Payload, attribute_names
 from access_log.receipt import write_receipt
 from access_log.tiles import encode_bundle, entries_path, node_reader, tile_path
+from tests.vectors.access_log.prefixes import prefix_vectors
 
 HERE = Path(__file__).parent
 ORIGIN = "vault.example/log/2026"
@@ -133,6 +134,7 @@ def vectors() -> dict[str, Vector]:
             "tile_path": tile_path(0, 0, len(log)),
             "tile": b"".join(leaves).hex(),
         },
+        "prefix": prefix_vectors(),
     }
 
 
