@@ -9,25 +9,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from access_log.checkpoint import (
-    ED25519,
-    ED25519_COSIGNATURE,
-    MAX_NOTE,
-    MAX_SIGNATURES,
-    Checkpoint,
-    SigningKey,
-    VerifierKey,
-    open_note,
-    parse_keys,
-    verify_note,
-)
+from access_log.checkpoint import Checkpoint, SigningKey, VerifierKey, open_note, parse_keys
 from access_log.encoding import to_base64
 from access_log.errors import AccessLogError, FormatError, VerificationError
+from access_log.note import MAX_NOTE, MAX_SIGNATURES, split_note, verify_note
+from access_log.verifier_keys import ED25519, ED25519_COSIGNATURE, ed25519_cosigned
 from tests.access_log.simulator import KEYS, ORIGIN, SIGNER
 
 CHECKPOINT = Checkpoint(ORIGIN, 1204, bytes(range(32)))
 NOTE = SIGNER.sign(CHECKPOINT)
-SUMDB = json.loads((Path(__file__).parents[1] / "vectors" / "notes" / "sumdb.json").read_text())
+NOTES = Path(__file__).parents[1] / "vectors" / "notes"
+SUMDB = json.loads((NOTES / "sumdb.json").read_text())
+C2SP = json.loads((NOTES / "c2sp.json").read_text())
 
 WITNESS_SEED = Ed25519PrivateKey.from_private_bytes(bytes(32))
 WITNESS = VerifierKey("witness.example/w1", ED25519_COSIGNATURE, WITNESS_SEED.public_key().public_bytes_raw())
@@ -50,6 +43,24 @@ def test_a_note_of_another_implementation_verifies() -> None:
     assert str(key) == SUMDB["key"]
     with pytest.raises(VerificationError, match="was altered"):
         verify_note(SUMDB["note"].replace("problem", "riddle"), [key])
+
+
+def test_the_example_of_the_signed_note_document_verifies() -> None:
+    example = C2SP["signed-note"]
+    key = VerifierKey.parse(example["key"])
+    assert verify_note(example["note"], [key])[0] == "This is an example message.\n"
+    with pytest.raises(VerificationError, match="was altered"):
+        verify_note(example["note"].replace("example message", "Example message"), [key])
+
+
+def test_the_examples_of_the_checkpoint_documents_are_read() -> None:
+    text, (own,) = split_note(C2SP["tlog-checkpoint"])
+    cosigned, (same, witness) = split_note(C2SP["tlog-cosignature"]["note"])
+    assert Checkpoint.parse(text).text() == text == cosigned
+    assert own == same
+    assert f"{text}\n{own}{witness}" == C2SP["tlog-cosignature"]["note"]
+    time = int.from_bytes(witness.signature[:8], "big")
+    assert ed25519_cosigned(time, text).decode() == C2SP["tlog-cosignature"]["message"]
 
 
 def test_that_note_is_no_checkpoint() -> None:
@@ -244,7 +255,7 @@ def test_what_is_no_verifier_key_is_refused(key: str) -> None:
 
 
 def test_a_file_of_keys_may_hold_comments_and_keys_of_later_types() -> None:
-    later = f"{ORIGIN}+00000000+{to_base64(bytes([6]) + bytes(1312))}"
+    later = f"{ORIGIN}+00000000+{to_base64(bytes([5]) + bytes(1312))}"
     text = f"# the log\n\n{KEYS[0]}\n{WITNESS}\n{later}\n"
     assert parse_keys(text) == (*KEYS, WITNESS)
     for unusable in ("", "# none\n", later, f"{KEYS[0]}\nnonsense\n"):

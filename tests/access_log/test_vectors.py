@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from access_log.checkpoint import VerifierKey, open_note
 from access_log.entry import Entry
@@ -123,6 +125,24 @@ def test_prefix_proofs_lead_to_the_roots() -> None:
                 assert (place.index, place.commitment.hex()) == places[label]
             else:
                 verify_absence(bytes.fromhex(label), bytes.fromhex(proof), root)
+
+
+def test_cosignatures_are_made_over_the_messages_of_the_format() -> None:
+    for case in read("cosignature"):
+        key = VerifierKey.parse(case["verifier_key"])
+        origin, size, root, _ = case["checkpoint"].split("\n")
+        time, name = case["time"].to_bytes(8, "big"), case["name"].encode()
+        signature = base64.b64decode(case["line"].split(" ")[2])
+        if case["type"] == 4:
+            message = f"cosignature/v1\ntime {case['time']}\n{case['checkpoint']}".encode()
+            Ed25519PublicKey.from_public_bytes(key.public).verify(signature[12:], message)
+        else:
+            message = b"subtree/v1\n\0" + bytes([len(name)]) + name + time + bytes([len(origin)])
+            message += origin.encode() + bytes(8) + int(size).to_bytes(8, "big") + base64.b64decode(root)
+            MLDSA44PublicKey.from_public_bytes(key.public).verify(signature[12:], message)
+        assert message.hex() == case["message"]
+        material = name + b"\n" + bytes([case["type"]]) + key.public
+        assert signature[:12] == sha256(material).digest()[:4] + time
 
 
 def test_the_example_of_the_format_verifies() -> None:

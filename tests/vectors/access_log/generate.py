@@ -5,14 +5,23 @@ from hashlib import shake_256
 from pathlib import Path
 from typing import TypeAlias
 
-from access_log.checkpoint import Checkpoint, SigningKey
+from access_log.checkpoint import Checkpoint
 from access_log.encoding import to_base64
 from access_log.entry import Entry, EntryType, first_chain, next_chain
+from access_log.errors import AccessLogError
 from access_log.labels import label, month_key, month_of, stream_key
 from access_log.merkle import Frontier, batch_proofs, consistency_proof, leaf_hash
+from access_log.note import verify_note
 from access_log.payload import Party, Payload, attribute_names
 from access_log.receipt import write_receipt
+from access_log.signing_keys import CosigningKey, SigningKey
 from access_log.tiles import encode_bundle, entries_path, node_reader, tile_path
+from access_log.verifier_keys import (
+    ED25519_COSIGNATURE,
+    ML_DSA_44,
+    ed25519_cosigned,
+    ml_dsa_cosigned,
+)
 from tests.vectors.access_log.prefixes import prefix_vectors
 
 HERE = Path(__file__).parent
@@ -122,6 +131,11 @@ def vectors() -> dict[str, Vector]:
             "root": checkpoint.root.hex(),
             "note": note,
         },
+        "cosignature": [
+            _cosignature("witness.example/w1", ED25519_COSIGNATURE, checkpoint),
+            _cosignature("witness.example/w1", ML_DSA_44, checkpoint),
+            _cosignature(ORIGIN, ML_DSA_44, checkpoint),
+        ],
         "receipt": {
             "index": 5,
             "entry": log[5].hex(),
@@ -136,6 +150,40 @@ def vectors() -> dict[str, Vector]:
         },
         "prefix": prefix_vectors(),
     }
+
+
+def _cosignature(name: str, kind: int, checkpoint: Checkpoint) -> Vector:
+    key, time = CosigningKey.from_seed(name, kind, SEED), TIME // 1000
+    message = (
+        ml_dsa_cosigned(name, time, checkpoint)
+        if kind == ML_DSA_44
+        else ed25519_cosigned(time, checkpoint.text())
+    )
+    return {
+        "name": name,
+        "type": kind,
+        "seed": SEED.hex(),
+        "verifier_key": key.verifier_key(),
+        "time": time,
+        "checkpoint": checkpoint.text(),
+        "message": message.hex(),
+        "line": _recorded_line(key, time, checkpoint),
+    }
+
+
+def _recorded_line(key: CosigningKey, time: int, checkpoint: Checkpoint) -> str:
+    """The line the file holds if it verifies as it stands: ML-DSA signs differently each time."""
+    file = HERE / "cosignature.json"
+    for case in json.loads(file.read_text()) if file.exists() else []:
+        if case["verifier_key"] == key.verifier_key():
+            line = str(case["line"])
+            try:
+                _, (signature,) = verify_note(f"{checkpoint.text()}\n{line}", [key.key])
+            except AccessLogError:
+                break
+            if signature.time == time:
+                return line
+    return key.line(checkpoint, time)
 
 
 def _entry(raw: bytes) -> Vector:
