@@ -4,6 +4,16 @@ A database restored from an old backup, or swapped for another, cannot pass it. 
 written in turn, each with its own digest and one `fdatasync`; a write torn by a crash leaves the other
 slot, and that write was never acknowledged. `flock` on the file makes read-compare-write one step across
 the workers of a host. FORMAT 9.
+
+    0        4,096      8,192              16,384         32,768         49,152
+    | v1     | v1       | (nothing)        | slot 0       | slot 1       |
+
+    slot = magic ‖ u64 generation ‖ u64 size ‖ root[32] ‖ u16 len(note) ‖ note ‖ H(all before)
+
+Version 1 had two slots of 4,096 bytes at the start of the file, filled up with zeroes, its digest at their
+end: too short for a note with ML-DSA signatures. They are read as long as they are the newest, never
+written; once a slot of version 2 is durable they are voided, so that an older program refuses the file
+instead of taking what it held for the newest.
 """
 
 import errno
@@ -18,9 +28,15 @@ from pathlib import Path
 
 from access_log.errors import LogUnavailableError, OutsideLockError
 
-_MAGIC = b"creditvault outside lock v1\n"
-_SLOT = 4096
+_MAGIC = b"creditvault outside lock v2\n"
+_SLOT = 16 * 1024
 _DIGEST = 32
+_HEAD = len(_MAGIC) + 8 + 8 + 32 + 2
+_MAX_NOTE = _SLOT - _HEAD - _DIGEST
+"""Room for two Ed25519 and two ML-DSA-44 signatures, which a rotation needs, under the longest of names."""
+
+_MAGIC_V1 = b"creditvault outside lock v1\n"
+_SLOT_V1 = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +158,10 @@ def _unusable(path: Path, error: OSError) -> LogUnavailableError:
 
 def _encode(generation: int, raised: Raised) -> bytes:
     note = raised.note.encode()
+    if len(note) > _MAX_NOTE:
+        raise OutsideLockError(
+            f"the signed note is too long for the outside lock (at most {_MAX_NOTE:,} bytes)"
+        )
     body = (
         _MAGIC
         + generation.to_bytes(8, "big")
@@ -150,33 +170,48 @@ def _encode(generation: int, raised: Raised) -> bytes:
         + len(note).to_bytes(2, "big")
         + note
     )
-    padded = body.ljust(_SLOT - _DIGEST, b"\0")
-    if len(padded) != _SLOT - _DIGEST:
-        raise OutsideLockError("the signed note is too long for the outside lock (at most 3,900 bytes)")
-    return padded + hashlib.sha256(padded).digest()
+    return body + hashlib.sha256(body).digest()
 
 
 def _decode(slot: bytes) -> tuple[int, Raised] | None:
-    body = slot[:-_DIGEST]
-    if len(slot) != _SLOT or not body.startswith(_MAGIC) or hashlib.sha256(body).digest() != slot[-_DIGEST:]:
+    end = _HEAD + int.from_bytes(slot[_HEAD - 2 : _HEAD], "big")
+    if not slot.startswith(_MAGIC) or hashlib.sha256(slot[:end]).digest() != slot[end : end + _DIGEST]:
         return None
-    rest = body[len(_MAGIC) :]
-    length = int.from_bytes(rest[48:50], "big")
+    return _fields(slot)
+
+
+def _decode_v1(slot: bytes) -> tuple[int, Raised] | None:
+    body = slot[:-_DIGEST]
+    if not body.startswith(_MAGIC_V1) or hashlib.sha256(body).digest() != slot[-_DIGEST:]:
+        return None
+    return _fields(slot)
+
+
+def _fields(slot: bytes) -> tuple[int, Raised]:
+    """Generation and content of a slot whose digest fits; both versions begin alike."""
+    rest = slot[len(_MAGIC) : _HEAD]
+    note = slot[_HEAD : _HEAD + int.from_bytes(rest[48:50], "big")]
     return int.from_bytes(rest[:8], "big"), Raised(
-        size=int.from_bytes(rest[8:16], "big"), root=rest[16:48], note=rest[50 : 50 + length].decode()
+        size=int.from_bytes(rest[8:16], "big"), root=rest[16:48], note=note.decode()
     )
 
 
 def _read(descriptor: int, path: Path) -> tuple[int, Raised]:
-    raw = os.pread(descriptor, 2 * _SLOT, 0)
-    whole = [held for held in (_decode(raw[:_SLOT]), _decode(raw[_SLOT:])) if held is not None]
+    raw = os.pread(descriptor, _slot_at(2), 0)
+    slots = [_decode(raw[_slot_at(n) : _slot_at(n + 1)]) for n in range(2)]
+    slots += [_decode_v1(raw[n * _SLOT_V1 : (n + 1) * _SLOT_V1]) for n in range(2)]
+    whole = [held for held in slots if held is not None]
     if not whole:
         raise OutsideLockError(f"the outside lock {path} is damaged: neither slot is whole. Restore it.")
     return max(whole, key=lambda held: held[0])
 
 
+def _slot_at(n: int) -> int:
+    return (n + 1) * _SLOT
+
+
 def _write(descriptor: int, generation: int, raised: Raised) -> None:
-    slot, at = _encode(generation, raised), (generation % 2) * _SLOT
+    slot, at = _encode(generation, raised), _slot_at(generation % 2)
     try:
         _write_whole(descriptor, slot, at)
         os.fdatasync(descriptor)
@@ -185,10 +220,16 @@ def _write(descriptor: int, generation: int, raised: Raised) -> None:
         with suppress(OSError):
             os.pwrite(descriptor, bytes(len(_MAGIC)), at)
         raise
+    # Only now: a crash before this line leaves version 1 slots that are still the newest, or older ones.
+    if os.pread(descriptor, len(_MAGIC_V1), 0) == _MAGIC_V1 or (
+        os.pread(descriptor, len(_MAGIC_V1), _SLOT_V1) == _MAGIC_V1
+    ):
+        os.pwrite(descriptor, bytes(2 * _SLOT_V1), 0)
+        os.fdatasync(descriptor)
 
 
 def _write_whole(descriptor: int, slot: bytes, at: int) -> None:
-    if os.pwrite(descriptor, slot, at) != _SLOT:
+    if os.pwrite(descriptor, slot, at) != len(slot):
         raise OSError(errno.EIO, "short write")
 
 

@@ -1,5 +1,7 @@
 """The outside lock: whatever a crash leaves of a write, the lock still says what was raised."""
 
+import hashlib
+import os
 import threading
 from pathlib import Path
 
@@ -7,13 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from access_log.checkpoint import Checkpoint
 from access_log.errors import LogUnavailableError, OutsideLockError
 from access_log.lock import OutsideLock, Raised, Unproven
+from access_log.signing_keys import CosigningKey, SigningKey, sign_note
+from access_log.verifier_keys import ML_DSA_44
 
 FIRST = Raised(0, bytes(32), "first note\n")
 ROOTS = {size: bytes([size % 256]) * 32 for size in range(300)}
 FOLDERS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-SLOT = 4096
+SLOT = 16 * 1024
+FILE = 3 * SLOT
+LONGEST = SLOT - 28 - 8 - 8 - 32 - 2 - 32
 
 
 def raised(size: int, note: str | None = None) -> Raised:
@@ -104,11 +111,11 @@ def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
 
 def test_a_note_that_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     lock = made(tmp_path / "outside.lock", 3)
-    longest = "n" * 3900
+    longest = "n" * LONGEST
     assert lock.raise_to(raised(4, longest), ROOTS) is None
     assert lock.read().note == longest
     with pytest.raises(OutsideLockError, match="too long"):
-        lock.raise_to(raised(5, "n" * 5000), ROOTS)
+        lock.raise_to(raised(5, "n" * (LONGEST + 1)), ROOTS)
     assert lock.read() == raised(4, longest)
 
 
@@ -124,17 +131,17 @@ def test_a_write_torn_at_any_byte_leaves_the_one_before(
     path = tmp_path / "outside.lock"
     *earlier, last = sizes
     made(path, *earlier)
-    before = path.read_bytes().ljust(2 * SLOT, b"\0")
+    before = path.read_bytes().ljust(FILE, b"\0")
     OutsideLock(path).raise_to(raised(last), ROOTS)
-    after = path.read_bytes().ljust(2 * SLOT, b"\0")
-    at = data.draw(st.integers(0, 2 * SLOT), label="torn at")
-    sectors = data.draw(st.sets(st.integers(0, 2 * SLOT // 512 - 1)), label="sectors that were written")
+    after = path.read_bytes().ljust(FILE, b"\0")
+    at = data.draw(st.integers(0, FILE), label="torn at")
+    sectors = data.draw(st.sets(st.integers(0, FILE // 512 - 1)), label="sectors that were written")
     for torn in (
         after[:at] + before[at:],
         before[:at] + after[at:],
         b"".join(
             (after if sector in sectors else before)[sector * 512 : (sector + 1) * 512]
-            for sector in range(2 * SLOT // 512)
+            for sector in range(FILE // 512)
         ),
     ):
         path.write_bytes(torn)
@@ -146,11 +153,11 @@ def test_a_write_torn_at_any_byte_leaves_the_one_before(
 
 
 @FOLDERS
-@given(at=st.integers(0, 2 * SLOT - 1), bit=st.integers(0, 7), count=st.integers(1, 3))
+@given(at=st.integers(0, FILE - 1), bit=st.integers(0, 7), count=st.integers(1, 3))
 def test_a_flipped_bit_spoils_one_slot_only(tmp_path: Path, at: int, bit: int, count: int) -> None:
     path = tmp_path / "outside.lock"
     lock = made(path, *range(1, count + 1))
-    raw = bytearray(path.read_bytes())
+    raw = bytearray(path.read_bytes().ljust(FILE, b"\0"))
     raw[at] ^= 1 << bit
     path.write_bytes(raw)
     assert lock.read() in (raised(count), raised(count - 1) if count > 1 else FIRST)
@@ -165,6 +172,96 @@ def test_anything_else_is_damaged(tmp_path: Path, content: bytes) -> None:
         with pytest.raises(OutsideLockError, match="damaged"):
             act()
     assert path.read_bytes() == content
+
+
+# ── Version 1 ────────────────────────────────────────────────────────────────────────────────────
+
+
+def version_1(*held: Raised) -> bytes:
+    """A file as version 1 wrote it: two slots of 4,096 bytes, filled up, the digest at the end."""
+    slots = [bytes(4096), bytes(4096)]
+    for generation, one in enumerate(held, 1):
+        body = b"creditvault outside lock v1\n" + generation.to_bytes(8, "big") + one.size.to_bytes(8, "big")
+        body += one.root + len(one.note).to_bytes(2, "big") + one.note.encode()
+        body = body.ljust(4064, b"\0")
+        slots[generation % 2] = body + hashlib.sha256(body).digest()
+    return b"".join(slots)
+
+
+def test_a_file_of_version_1_is_read_and_raised(tmp_path: Path) -> None:
+    path = tmp_path / "outside.lock"
+    lock = OutsideLock(path)
+    for count in (1, 2, 3):
+        held = [raised(size, f"note {size} of version 1\n") for size in range(1, count + 1)]
+        path.write_bytes(version_1(*held))
+        assert lock.read() == held[-1]
+        assert lock.raise_to(held[-1], ROOTS) is None
+        assert path.read_bytes() == version_1(*held)
+        for size in (7, 8, 9):
+            assert lock.raise_to(raised(size), ROOTS) is None
+            assert lock.read() == raised(size)
+            assert not any(path.read_bytes()[:8192])
+        with pytest.raises(OutsideLockError, match="another tree of size 9"):
+            lock.raise_to(Raised(20, bytes(32), "their note\n"), {9: bytes(32)})
+
+
+@FOLDERS
+@given(count=st.integers(1, 3), data=st.data())
+def test_an_upgrade_torn_at_any_byte_holds_the_old_or_the_new(
+    tmp_path: Path, count: int, data: st.DataObject
+) -> None:
+    """The new slot is durable before the old ones are voided; either write may be torn."""
+    path = tmp_path / "outside.lock"
+    held = [raised(size) for size in range(1, count + 1)]
+    old = version_1(*held)
+    path.write_bytes(old)
+    before = old.ljust(FILE, b"\0")
+    assert OutsideLock(path).raise_to(raised(9), ROOTS) is None
+    after = path.read_bytes().ljust(FILE, b"\0")
+    middle = before[:SLOT] + after[SLOT:]
+    at = data.draw(st.integers(0, FILE), label="torn at")
+    for torn in (before[:at] + middle[at:], middle[:at] + before[at:]):
+        path.write_bytes(torn)
+        assert OutsideLock(path).read() in (held[-1], raised(9))
+        assert OutsideLock(path).raise_to(raised(9), ROOTS) is None
+        assert OutsideLock(path).read() == raised(9)
+    for torn in (middle[:at] + after[at:], after[:at] + middle[at:]):
+        path.write_bytes(torn)
+        assert OutsideLock(path).read() == raised(9)
+
+
+def test_old_slots_that_could_not_be_voided_are_with_the_next_raise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "outside.lock"
+    path.write_bytes(version_1(raised(1)))
+    write = os.pwrite
+
+    def failing(descriptor: int, content: bytes, at: int) -> int:
+        if at == 0:
+            raise OSError(5, "Input/output error")
+        return write(descriptor, content, at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", failing)
+        with pytest.raises(LogUnavailableError):
+            OutsideLock(path).raise_to(raised(2), ROOTS)
+    assert OutsideLock(path).read() == raised(2)
+    assert OutsideLock(path).raise_to(raised(3), ROOTS) is None
+    assert OutsideLock(path).read() == raised(3)
+    assert not any(path.read_bytes()[:8192])
+
+
+def test_a_rotations_note_fits_under_the_longest_name(tmp_path: Path) -> None:
+    name = "n" * 255
+    keys = [
+        *(SigningKey.from_seed(name, bytes([number]) * 32) for number in range(2)),
+        *(CosigningKey.from_seed(name, ML_DSA_44, bytes([number]) * 32) for number in range(2)),
+    ]
+    note = sign_note(Checkpoint(name, 2**63 - 1, bytes(32)), keys, 2**63 - 1)
+    lock = made(tmp_path / "outside.lock", 3)
+    assert lock.raise_to(raised(4, note), ROOTS) is None
+    assert lock.read().note == note
 
 
 # ── Several workers ──────────────────────────────────────────────────────────────────────────────
