@@ -39,7 +39,7 @@ WORDS: Final[Mapping[str, str]] = {
     "invalid_client": "The client could not be authenticated: check the client assertion.",
     "invalid_grant": "The code is unknown, used, expired, or of another client, key or redirect URI.",
     "unauthorized_client": "This client may not use this grant.",
-    "unsupported_grant_type": "Use authorization_code or client_credentials.",
+    "unsupported_grant_type": "Use authorization_code, refresh_token or client_credentials.",
     "unsupported_response_type": "Use response_type=code.",
     "invalid_scope": "Scopes are not used here: say what is needed in authorization_details.",
     "invalid_target": "The resource is not one this server issues tokens for.",

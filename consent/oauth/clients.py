@@ -76,7 +76,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         return response_type == "code" and self.is_active and "ask" in self.capacities
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """What the body may do now; a suspended one nothing. Authlib asks for `refresh_token` too."""
+        """What the body may do now; a suspended one nothing."""
         return grant_type in GRANT_TYPES and self.is_active
 
 

@@ -1,4 +1,4 @@
-"""The two grants: a code that a person's consent stands behind, and the body's own credentials.
+"""Two grants: a code that a person's consent stands behind, and the body's own credentials.
 
 What is checked, and in which order, is written in the methods here, one after the other. Authlib would have
 extensions hook in, but its hooks stand in sets: with two of a kind their order is undefined. So each kind has
@@ -18,7 +18,7 @@ from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, ClientCredenti
 from authlib.oauth2.rfc7636 import CodeChallenge
 from sqlalchemy import select, update
 
-from consent.oauth import rar
+from consent.oauth import rar, refresh
 from consent.oauth.adapter import Answer, FormRequest, RefusedError
 from consent.oauth.clients import Client
 from consent.oauth.errors import DetailsError
@@ -234,10 +234,15 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib carrie
         return authorization_code.holder
 
     def generate_token(self, user: Holder, **_: object) -> dict[str, Any]:
-        """The token response. `include_refresh_token` is where refresh tokens will come in."""
-        return self.server.token_response(
+        """The token response; with a refresh token, unless one use ends the consent."""
+        response = self.server.token_response(
             self.request, user.details, subject_id=user.subject_id, grant_id=user.consent_id
         )
+        if user.details.max_uses != 1:
+            response["refresh_token"] = refresh.issue(
+                self.server.connection, user.subject_id, user.consent_id, self.server.now
+            )
+        return response
 
 
 class BodyGrant(ClientCredentialsGrant):  # type: ignore[misc]  # Authlib carries no types

@@ -8,7 +8,9 @@ from consent.oauth import rar
 from consent.oauth.adapter import FormRequest
 from consent.oauth.clients import Client
 from consent.oauth.metadata import AUTHENTICATION
+from consent.oauth.refresh import RefreshToken
 from consent.oauth.revocation import OwnToken, require_token
+from consent.oauth.tokens import SUBJECT
 
 if TYPE_CHECKING:
     from consent.oauth.server import Server
@@ -24,16 +26,26 @@ class TokenIntrospection(IntrospectionEndpoint):  # type: ignore[misc]  # Authli
         """A token is needed; a hint is only a hint."""
         require_token(request)
 
-    def check_permission(self, token: OwnToken, client: Client, request: FormRequest) -> bool:  # noqa: ARG002 -- Authlib's signature
+    def check_permission(self, token: OwnToken | RefreshToken, client: Client, request: FormRequest) -> bool:  # noqa: ARG002 -- Authlib's signature
         """The owner alone may ask."""
         return token.check_client(client)
 
-    def query_token(self, token_string: str, token_type_hint: str | None) -> OwnToken | None:  # noqa: ARG002 -- Authlib's signature
+    def query_token(self, token_string: str, token_type_hint: str | None) -> OwnToken | RefreshToken | None:  # noqa: ARG002 -- Authlib's signature
         """The token, if it is one of ours and alive."""
         return self.server.find_token(token_string)
 
-    def introspect_token(self, token: OwnToken) -> dict[str, Any]:
+    def introspect_token(self, token: OwnToken | RefreshToken) -> dict[str, Any]:
         """What an active token says (RFC 7662 §2.2, RFC 9449 §6.2, RFC 9396 §9.2)."""
+        if isinstance(token, RefreshToken):
+            return {
+                "active": True,
+                "iss": self.server.profile.issuer,
+                "sub": f"{SUBJECT}{token.subject_id}",
+                "client_id": str(token.body_id),
+                "iat": int(token.issued_at.timestamp()),
+                "exp": int(token.expires_at.timestamp()),
+                "authorization_details": rar.claim_of(token.details),
+            }
         content = token.content
         return {
             "active": True,

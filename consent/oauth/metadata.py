@@ -14,7 +14,7 @@ from consent.oauth.profile import (
 )
 
 AUTHENTICATION = "private_key_jwt"
-GRANT_TYPES = ("authorization_code", "client_credentials")
+GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token")
 
 
 def server_metadata(profile: Profile) -> dict[str, Any]:

@@ -151,6 +151,12 @@ class ConsentedQuery(
             raise DetailsError("Grant at least one day, and no more days than were asked for.")
         return msgspec.structs.replace(self, fields=kept, validity=validity)
 
+    def same_as(self, other: "ConsentedQuery") -> bool:
+        """Whether both say the same; the order of fields says nothing."""
+        return set(self.fields) == set(other.fields) and self == msgspec.structs.replace(
+            other, fields=self.fields
+        )
+
 
 class RecordSubmission(
     Struct,

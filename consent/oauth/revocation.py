@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from consent.oauth.adapter import FormRequest, RefusedError
 from consent.oauth.clients import Client
 from consent.oauth.metadata import AUTHENTICATION
+from consent.oauth.refresh import RefreshToken
 from consent.oauth.tables import revoked_token
 from consent.oauth.tokens import AccessToken
 
@@ -54,12 +55,15 @@ class TokenRevocation(RevocationEndpoint):  # type: ignore[misc]  # Authlib carr
         """A token is needed; a hint is only a hint, whatever it says (RFC 7009 §2.1)."""
         require_token(request)
 
-    def query_token(self, token_string: str, token_type_hint: str | None) -> OwnToken | None:  # noqa: ARG002 -- Authlib's signature
+    def query_token(self, token_string: str, token_type_hint: str | None) -> OwnToken | RefreshToken | None:  # noqa: ARG002 -- Authlib's signature
         """The token, if it is one of ours and alive; any other needs no revocation (RFC 7009 §2.2)."""
         return self.server.find_token(token_string)
 
-    def revoke_token(self, token: OwnToken, request: FormRequest) -> None:  # noqa: ARG002 -- Authlib's signature
-        """Records the token's id, once, until the token would have ended anyway."""
+    def revoke_token(self, token: OwnToken | RefreshToken, request: FormRequest) -> None:  # noqa: ARG002 -- Authlib's signature
+        """An access token ends alone: its id is kept while it would live. A refresh token ends its grant."""
+        if isinstance(token, RefreshToken):
+            token.revoke(self.server.connection, self.server.now)
+            return
         self.server.connection.execute(
             insert(revoked_token)
             .values(token_jti=token.content.jti, expires_at=token.content.expires_at)

@@ -22,6 +22,7 @@ from consent.oauth.introspection import TokenIntrospection
 from consent.oauth.metadata import AUTHENTICATION
 from consent.oauth.par import PushedRequestEndpoint
 from consent.oauth.profile import Profile
+from consent.oauth.refresh import RefreshGrant, RefreshToken
 from consent.oauth.replay import is_revoked
 from consent.oauth.revocation import OwnToken, TokenRevocation
 from consent.oauth.tokens import LONGEST_LIFE
@@ -48,6 +49,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no t
         )
         self.register_grant(CodeGrant, [RequiredS256()])
         self.register_grant(BodyGrant)
+        self.register_grant(RefreshGrant)
         for endpoint in (PushedRequestEndpoint, TokenRevocation, TokenIntrospection):
             self.register_endpoint(endpoint)
 
@@ -102,12 +104,12 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no t
             "authorization_details": rar.claim_of(granted),
         }
 
-    def find_token(self, text: str) -> OwnToken | None:
-        """A token of ours that has not ended."""
+    def find_token(self, text: str) -> OwnToken | RefreshToken | None:
+        """A token of ours that has not ended: an access token, or a refresh token."""
         try:
             token = self.profile.token_reader().read(text, self.now)
         except TokenInvalidError:
-            return None
+            return RefreshToken.find(self.connection, text, self.now)
         return OwnToken(token, revoked=is_revoked(self.connection, token))
 
     def save_token(self, token: dict[str, Any], request: FormRequest) -> None:

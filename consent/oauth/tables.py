@@ -1,9 +1,9 @@
 """Tables of the authorization server (schema `consent`).
 
-What a stranger could use if he read the database is stored as SHA-256 alone: request URIs, codes, ids of
-assertions and proofs. Rows whose `expires_at` has passed prove nothing any more and may be removed at any
-time. A grant is per person and leads its primary key with `subject_id`; it stands beside the consent it
-was given with, under the same id.
+What a stranger could use if he read the database is stored as SHA-256 alone: request URIs, codes, refresh
+tokens, ids of assertions and proofs. Rows whose `expires_at` has passed prove nothing any more and may be
+removed at any time. A grant is per person and leads its primary key with `subject_id`; it stands beside the
+consent it was given with, under the same id.
 """
 
 from sqlalchemy import (
@@ -61,6 +61,19 @@ authorization_code = Table(
     Column("used", Boolean, nullable=False),
     ForeignKeyConstraint(["subject_id", "consent_id"], [oauth_grant.c.subject_id, oauth_grant.c.consent_id]),
     CheckConstraint("octet_length(code_hash) = 32", name="code_hash"),
+)
+
+refresh_token = Table(
+    "refresh_token",
+    metadata,
+    Column("refresh_hash", LargeBinary, primary_key=True, comment="SHA-256 of the refresh token"),
+    Column("subject_id", Uuid, nullable=False),
+    Column("consent_id", Uuid, nullable=False),
+    Column("body_id", ForeignKey(body.c.body_id), nullable=False),
+    Column("issued_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False, comment="when the consent ends"),
+    ForeignKeyConstraint(["subject_id", "consent_id"], [oauth_grant.c.subject_id, oauth_grant.c.consent_id]),
+    CheckConstraint("octet_length(refresh_hash) = 32", name="refresh_hash"),
 )
 
 client_assertion = Table(

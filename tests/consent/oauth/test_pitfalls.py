@@ -253,7 +253,8 @@ async def test_15_no_id_token_is_ever_issued(bank: Client, citizen: Browser) -> 
     refused(await bank.push(scope="openid"), "invalid_scope")
     code = await citizen.grant(bank, await bank.request_uri(nonce="n"))
     response = await bank.exchange(code)
-    assert set(response.json()) == {"access_token", "token_type", "expires_in", "authorization_details"}
+    expected = {"access_token", "token_type", "expires_in", "authorization_details", "refresh_token"}
+    assert set(response.json()) == expected
     assert content(response.json()["access_token"])[0]["alg"] == "Ed25519"
 
 

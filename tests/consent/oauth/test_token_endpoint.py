@@ -121,7 +121,7 @@ async def test_capacities(
 UNFIT: tuple[tuple[dict[str, Any], str], ...] = (
     ({"grant_type": None}, "unsupported_grant_type"),
     ({"grant_type": "password"}, "unsupported_grant_type"),
-    ({"grant_type": "refresh_token", "refresh_token": "x"}, "unsupported_grant_type"),
+    ({"grant_type": "refresh_token", "refresh_token": "x"}, "invalid_grant"),
     ({"grant_type": 'a"b'}, "unsupported_grant_type"),
     ({"grant_type": "信"}, "unsupported_grant_type"),
     ({"authorization_details": None}, "invalid_authorization_details"),
