@@ -1,6 +1,8 @@
 """The log over HTTP, for anyone: checkpoint, tiles and entry bundles as C2SP tlog-tiles lays them out.
 
-What is served is public by design: it names nobody. Nothing past the raised checkpoint is ever served.
+What is served is public by design: it names nobody. Nothing past the raised checkpoint is ever served. What
+is immutable may be kept by every cache for good; what is not there may be there in a moment, so its absence,
+or a gap, is kept by none. Pages of any origin may read it all.
 """
 
 import asyncio
@@ -12,6 +14,8 @@ from fastapi.responses import PlainTextResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import stored
+from access_log.audit import RECORD
+from access_log.encoding import HASH_SIZE
 from access_log.errors import FormatError, LogStateError
 from access_log.lock import Raised
 from access_log.log import Log
@@ -19,6 +23,8 @@ from access_log.tiles import WIDTH, Tile, encode_bundle, parse_tile_path
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _SHORT = "public, max-age=2"
+_ANYBODY = {"Access-Control-Allow-Origin": "*"}
+_NOT_KEPT = {"Cache-Control": "no-store", **_ANYBODY}
 _NOTE = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 TilePath = Annotated[str, Path(description="C2SP tile index: `x001/x234/067`, partial: `067.p/12`")]
@@ -35,12 +41,14 @@ def log_router(log: Log) -> APIRouter:
     async def checkpoint() -> Response:
         """A C2SP signed note: origin, size, root, signatures."""
         note = (await raised()).note
-        return Response(note, media_type=_NOTE, headers={"Cache-Control": _SHORT})
+        return Response(note, media_type=_NOTE, headers={"Cache-Control": _SHORT, **_ANYBODY})
 
     @router.get("/key", response_class=PlainTextResponse, summary="The log's verifier key")
     async def key() -> Response:
         """`name+hash+key`. Take it once from a place you trust; here it is a convenience."""
-        return Response(log.key.verifier_key() + "\n", media_type=_NOTE, headers={"Cache-Control": _SHORT})
+        return Response(
+            log.key.verifier_key() + "\n", media_type=_NOTE, headers={"Cache-Control": _SHORT, **_ANYBODY}
+        )
 
     @router.get(
         "/tile/{path:path}",
@@ -67,10 +75,21 @@ def log_router(log: Log) -> APIRouter:
                     )
                 )
         except LogStateError:
-            raise HTTPException(HTTPStatus.NOT_FOUND) from None
-        return Response(content, media_type=_BYTES, headers={"Cache-Control": _IMMUTABLE})
+            raise _not_found() from None
+        whole = len(content) == asked.width * (HASH_SIZE if asked.level is not None else RECORD)
+        return Response(
+            content,
+            media_type=_BYTES,
+            headers={"Cache-Control": _IMMUTABLE, **_ANYBODY} if whole else _NOT_KEPT,
+        )
 
+    for path, answer in (("/checkpoint", checkpoint), ("/key", key), ("/tile/{path:path}", tile)):
+        router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
     return router
+
+
+def _not_found() -> HTTPException:
+    return HTTPException(HTTPStatus.NOT_FOUND, headers=_NOT_KEPT)
 
 
 async def _bundle(connection: AsyncConnection, log: int, asked: Tile) -> bytes:
@@ -85,7 +104,7 @@ def _asked(path: str, size: int) -> Tile:
     try:
         asked = parse_tile_path("tile/" + path)
     except FormatError:
-        raise HTTPException(HTTPStatus.NOT_FOUND) from None
+        raise _not_found() from None
     if asked.n * WIDTH + asked.width > size >> (8 * (asked.level or 0)):
-        raise HTTPException(HTTPStatus.NOT_FOUND)
+        raise _not_found()
     return asked

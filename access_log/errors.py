@@ -41,3 +41,7 @@ class LogStateError(AccessLogError):
 
 class OutsideLockError(AccessLogError):
     """The outside lock is missing, damaged, or ahead of the database; the message says what to do."""
+
+
+class FolderError(AccessLogError):
+    """A folder of published or archived files cannot be used, or holds what must not be replaced."""

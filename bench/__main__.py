@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from bench import append, audit, enrolment, query
+from bench import append, audit, enrolment, publish, query
 from bench.stage import Stage, stage
 
 _PERSONS = 1_000
@@ -35,12 +35,14 @@ def main() -> int:
         enrolled = enrolment.measure(at, options.rows, first=_PERSONS + 1)
         appended = append.measure(at, options.entries, options.batch)
         audited = audit.measure(at)
+        published = publish.measure(at)
     if options.json:
         figures = {
             "query": asdict(asked),
             "enrolment": asdict(enrolled),
             "append": asdict(appended),
             "audit": asdict(audited),
+            "publish": asdict(published),
         }
         sys.stdout.write(json.dumps({"machine": machine, **figures}, indent=2) + "\n")
         return 0
@@ -65,6 +67,12 @@ def main() -> int:
     _row("offline audit", audited.audit, "entries/s", "one core")
     _row(
         "  bare hashing", audited.bare, "entries/s", f"ratio {audited.audit / audited.bare:.2f} (floor 0.50)"
+    )
+    _row(
+        "publishing",
+        published.rate,
+        "entries/s",
+        f"{published.files:,.0f} files/s, each synced; again {published.again * 1000:.0f} ms",
     )
     return 0
 

@@ -135,6 +135,25 @@ NO_TILES = [
 ]
 
 
+async def test_what_may_be_kept_and_by_whom(filled: Log, http: AsyncClient) -> None:
+    """A page of any origin may read it; no cache keeps that something is not there yet."""
+    checkpoint, tile, key, later = [
+        await http.get(f"/log/{path}") for path in ("checkpoint", "tile/0/000", "key", "tile/0/002")
+    ]
+    assert {each.headers["access-control-allow-origin"] for each in (checkpoint, tile, key, later)} == {"*"}
+    assert tile.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert (later.status_code, later.headers["cache-control"]) == (404, "no-store")
+    await append(filled, 200)
+    assert (await http.get("/log/tile/0/002")).status_code == 200
+
+
+@pytest.mark.usefixtures("filled")
+async def test_heads_are_those_of_what_is_served(http: AsyncClient) -> None:
+    for path in ("checkpoint", "key", "tile/0/000", "tile/entries/002.p/88", "tile/9/000"):
+        head, whole = await http.head(f"/log/{path}"), await http.get(f"/log/{path}")
+        assert (head.status_code, head.headers) == (whole.status_code, whole.headers)
+
+
 @pytest.mark.usefixtures("filled")
 async def test_what_is_no_tile_is_not_found(http: AsyncClient) -> None:
     answers = {path: (await http.get(f"/log/tile/{path}")).status_code for path in NO_TILES}
@@ -157,7 +176,9 @@ async def test_a_deleted_entry_is_named(filled: Log, http: AsyncClient, owner_ur
     as_owner(owner_url, "DELETE FROM access_log.entry WHERE index = :at", at=at)
     n = at // 256
     width = 256 if n < 2 else 88
-    assert len(decode_bundle(await get(http, Tile(None, n, width)))) == at - n * 256
+    response = await http.get(f"/log/{Tile(None, n, width).path}")
+    assert len(decode_bundle(response.content)) == at - n * 256
+    assert response.headers["cache-control"] == "no-store"  # a gap that is mended must not live on in caches
     with pytest.raises(VerificationError) as found:
         await audit(filled, http)
     assert found.value.index == at

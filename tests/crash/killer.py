@@ -215,6 +215,17 @@ SETTING_UP: dict[str, Step] = {
 }
 """Steps of making a new vault, in their order."""
 
+PUBLISHING: dict[str, Step] = {
+    "before-aside-is-written": Call("before", "os", "fchmod"),
+    "before-aside-is-synced": Call("before", "os", "fsync"),
+    "after-sync": Call("after", "os", "fsync"),
+    "before-name-is-made": Call("before", "os", "replace"),
+    "after-name-is-made": Call("after", "os", "replace"),
+    "before-settling": Call("before", "access_log.durable", "DurableFolder.settle"),
+    "after-settling": Call("after", "access_log.durable", "DurableFolder.settle"),
+}
+"""Steps of publishing the log into a folder; most are passed once for each file or folder."""
+
 RECOVERING = (
     "after-head-lock",
     "before-sign",
@@ -231,7 +242,9 @@ RECOVERING = (
 def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
-    {**WRITING, **QUERYING, **ENROLLING, **SETTING_UP}[name].wrap(Trigger(int(nth), Path(armed)))
+    {**WRITING, **QUERYING, **ENROLLING, **SETTING_UP, **PUBLISHING}[name].wrap(
+        Trigger(int(nth), Path(armed))
+    )
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 

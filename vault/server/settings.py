@@ -60,6 +60,11 @@ class Settings(BaseSettings):
         description="File that remembers the newest released log size. Keep it apart from the database "
         "and its backups. Unset: `home`/outside.lock.",
     )
+    publish_dir: Path | None = Field(
+        None,
+        description="Folder the log is published into, for any static web server; the worker keeps it up "
+        "with the log. Unset: the log is served by `creditvault serve` alone.",
+    )
     keyring: Path | None = Field(None, description="File of the root keys. Unset: `home`/keyring.")
     passphrase_file: Path | None = Field(
         None,

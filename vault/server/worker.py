@@ -3,13 +3,17 @@
 A job that writes appends through the same log as everything else.
 """
 
+from pathlib import Path
+
 import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException
 
 from access_log.entry import EntryType
+from access_log.errors import AccessLogError
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Payload
+from access_log.publishing import publish
 from consent.oauth.replay import remove_expired
 from vault.server.assembly import open_vault
 from vault.server.database import DatabaseDownError
@@ -18,6 +22,7 @@ from vault.server.settings import Settings
 
 JOBS_SCHEMA = "jobs"
 _HEARTBEAT = "*/10 * * * *"
+_PUBLISH = "* * * * *"
 _GRACE_SECONDS = 10
 _events = structlog.get_logger()
 
@@ -34,6 +39,16 @@ async def make_partitions(log: Log) -> None:
     await log.make_partitions_ahead()
 
 
+async def publish_log(log: Log, folder: Path) -> None:
+    """Publishes what was raised since the last time; what keeps it from that goes to the operator's log."""
+    try:
+        done = await publish(log, folder)
+    except AccessLogError as error:
+        _events.error("log_not_published", reason=str(error))
+    else:
+        _events.info("log_published", size=done.size, written=done.written)
+
+
 async def run_worker(settings: Settings, database_url: str) -> None:
     """Runs jobs until stopped.
 
@@ -42,7 +57,7 @@ async def run_worker(settings: Settings, database_url: str) -> None:
     """
     configure(settings.log_level)
     async with open_vault(settings, database_url) as vault:
-        queue = worker_app(database_url, vault.log)
+        queue = worker_app(database_url, vault.log, publish_to=settings.publish_dir)
         try:
             async with queue.open_async():
                 _events.info("jobs_started")
@@ -72,8 +87,8 @@ def job_queue(database_url: str) -> procrastinate.App:
     )
 
 
-def worker_app(database_url: str, log: Log) -> procrastinate.App:
-    """The queue with every periodic job of this release."""
+def worker_app(database_url: str, log: Log, *, publish_to: Path | None = None) -> procrastinate.App:
+    """The queue with every periodic job of this release; the log is published if a folder is named."""
     queue = job_queue(database_url)
 
     @queue.periodic(cron=_HEARTBEAT)
@@ -90,5 +105,12 @@ def worker_app(database_url: str, log: Log) -> procrastinate.App:
     @queue.task(name="remove_expired", queueing_lock="remove_expired", pass_context=False)
     async def _remove_expired(timestamp: int) -> None:  # noqa: ARG001 -- the same
         await remove_expired_rows(log)
+
+    if publish_to is not None:
+
+        @queue.periodic(cron=_PUBLISH)
+        @queue.task(name="publish", queueing_lock="publish", pass_context=False)
+        async def _publish(timestamp: int) -> None:  # noqa: ARG001 -- the same
+            await publish_log(log, publish_to)
 
     return queue

@@ -80,7 +80,7 @@ def migrate_database(as_json: AsJson = False) -> None:
 
 
 def worker() -> None:
-    """Run background jobs until stopped: the heartbeat, partitions ahead, expired OAuth rows.
+    """Run background jobs until stopped: heartbeat, partitions ahead, expired OAuth rows, publishing.
 
     Example: `creditvault worker`
     """

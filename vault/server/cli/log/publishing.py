@@ -1,0 +1,89 @@
+"""`creditvault log publish`: the log as files, for any static web server or object store."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from access_log.errors import VerificationError
+from access_log.log import Log
+from access_log.publishing import Published
+from access_log.publishing import publish as publish_log
+from vault.server.assembly import open_log
+from vault.server.cli.output import AsJson, print_json, progress
+from vault.server.database import check_schema, database_urls
+from vault.server.settings import Settings
+
+_EVERY = 5.0
+
+
+def publish(
+    directory: Annotated[
+        Path | None, typer.Argument(help="The folder. Unset: CREDITVAULT_PUBLISH_DIR.", show_default=False)
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on publishing until stopped.")] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds between two looks of --follow.")
+    ] = _EVERY,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Compare every file, also those published before.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish the log into a folder: entries and tiles first, the checkpoint last.
+
+    Repeat it as often as you like: it goes on where it stopped, and never takes back what was published.
+    Exit code 1 means that the stored entries are not those that were raised.
+
+    Example: `creditvault log publish /srv/log`
+    """
+    settings = Settings()
+    place = directory or settings.publish_dir
+    if place is None:
+        raise typer.BadParameter("name a folder, or set CREDITVAULT_PUBLISH_DIR", param_hint="DIRECTORY")
+    try:
+        asyncio.run(_publish(settings, place, every if follow else None, whole=whole, as_json=as_json))
+    except VerificationError as error:
+        if as_json:
+            print_json({"sound": False, "index": error.index, "reason": error.reason})
+        else:
+            typer.echo(f"NOT SOUND: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _publish(
+    settings: Settings, place: Path, every: float | None, *, whole: bool, as_json: bool
+) -> None:
+    with database_urls(settings) as urls:
+        check_schema(urls.application)
+        async with open_log(settings, urls.application) as log:
+            done = await _once(log, place, whole=whole)
+            _tell(place, done, as_json=as_json, one_line=every is not None)
+            while every is not None:
+                await asyncio.sleep(every)
+                if (await asyncio.to_thread(log.outside.read)).size > done.size:
+                    done = await _once(log, place)
+                    _tell(place, done, as_json=as_json, one_line=True)
+
+
+async def _once(log: Log, place: Path, *, whole: bool = False) -> Published:
+    with progress("publishing") as bar:
+        task = bar.task_ids[0]
+        return await publish_log(
+            log, place, whole=whole, progress=lambda done, of: bar.update(task, completed=done, total=of)
+        )
+
+
+def _tell(place: Path, done: Published, *, as_json: bool, one_line: bool) -> None:
+    if not as_json:
+        typer.echo(
+            f"{place}: {done.size:,} entries published, {done.written:,} files written, "
+            f"{done.same:,} were there"
+        )
+    elif one_line:
+        typer.echo(json.dumps(asdict(done)))
+    else:
+        print_json({"sound": True, **asdict(done)})
