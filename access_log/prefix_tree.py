@@ -19,6 +19,8 @@ RECORD: Final = HASH_SIZE + 8 + HASH_SIZE
 """`label ‖ u64 index ‖ commitment`."""
 BUCKET: Final = 8
 """The most labels in one bucket."""
+MANY: Final = 2
+"""A subtree of this many labels or more is a node; of one label, a leaf that stands higher up."""
 
 
 class _Branch:
@@ -114,6 +116,29 @@ class PrefixTree:
             node = node.right if right else node.left
         return finish(siblings, records_in(node.records), label)
 
+    def root_if(self, label: bytes, place: bytes | None) -> bytes:
+        """The root there would be if a label of this tree had another place, or (None) were absent."""
+        key = int.from_bytes(label, "big")
+        siblings: list[bytes] = []
+        node = self._top
+        while isinstance(node, _Branch):
+            depth = len(siblings) + 1
+            right = key >> KEY_BITS - depth & 1
+            siblings.append(_hash_of(node.left if right else node.right, depth))
+            node = node.right if right else node.left
+        records = [each for each in records_in(node.records) if each[:HASH_SIZE] != label]
+        if place is not None:
+            records = sorted([*records, label + place])
+        computed = subtree_root(records, len(siblings))
+        for height, sibling in enumerate(reversed(siblings), KEY_BITS - len(siblings)):
+            right = key >> height & 1
+            computed = node_hash(sibling, computed) if right else node_hash(computed, sibling)
+        return computed
+
+    def subtrees(self, depth: int) -> Iterator[tuple[int, bytes]]:
+        """For each of the 2^depth subtrees at a depth the number of its labels, 2 for more, and its hash."""
+        yield from _subtrees(self._top, 0, depth)
+
     def __iter__(self) -> Iterator[bytes]:
         """All records, sorted by label."""
         waiting = [self._top]
@@ -134,6 +159,24 @@ def _hash_of(node: _Node, depth: int) -> bytes:
         else:
             node.hash = subtree_root(records_in(node.records), depth)
     return node.hash
+
+
+def _subtrees(node: _Node, depth: int, below: int) -> Iterator[tuple[int, bytes]]:
+    if isinstance(node, _Bucket):
+        yield from _subtrees_in(records_in(node.records), depth, below)
+    elif depth == below:
+        yield MANY, _hash_of(node, depth)
+    else:
+        yield from _subtrees(node.left, depth + 1, below)
+        yield from _subtrees(node.right, depth + 1, below)
+
+
+def _subtrees_in(records: Sequence[bytes], depth: int, below: int) -> Iterator[tuple[int, bytes]]:
+    if depth == below:
+        yield min(len(records), MANY), subtree_root(records, depth)
+        return
+    for half in halves(records, depth):
+        yield from _subtrees_in(half, depth + 1, below)
 
 
 def _divided(records: bytes, depth: int) -> _Branch:

@@ -14,6 +14,10 @@ _ENTRIES = text(
     "SELECT index, entry FROM access_log.entry"
     " WHERE log = :log AND index >= :first AND index < :end ORDER BY index"
 )
+_ROOTS = text(
+    "SELECT index, leaf FROM access_log.root"
+    " WHERE log = :log AND index >= :first AND index < :end ORDER BY index"
+)
 _TILE_ROOTS = text(
     "SELECT index, root FROM access_log.tile"
     " WHERE log = :log AND level = :level AND index >= :first AND index < :end ORDER BY index"
@@ -30,8 +34,12 @@ _WRITE_TILES = text(
 
 
 async def entries(connection: AsyncConnection, log: int, first: int, end: int) -> list[tuple[int, bytes]]:
-    """The stored entries first..end-1 as (index, 106 bytes), in order; a deleted one is simply absent."""
-    rows = await connection.execute(_ENTRIES, {"log": log, "first": first, "end": end})
+    """The stored entries first..end-1 as (index, bytes), in order; a deleted one is simply absent.
+
+    Those of a log of roots, which has a number below 0, stand in a table of their own.
+    """
+    statement = _ENTRIES if log > 0 else _ROOTS
+    rows = await connection.execute(statement, {"log": log, "first": first, "end": end})
     return [(row[0], row[1]) for row in rows]
 
 

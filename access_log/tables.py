@@ -98,3 +98,43 @@ Index(
     request.c.idempotency_key,
     postgresql_where=request.c.idempotency_key.is_not(None),
 )
+
+# The log of roots of log n is kept under the number -n (FORMAT 4.3): its leaves here, its tiles in `tile`.
+root = Table(
+    "root",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary, nullable=False),
+    CheckConstraint("octet_length(leaf) = 86", name="root_is_86_bytes"),
+)
+
+root_head = Table(
+    "root_head",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("origin", Text, nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False, comment="roots of the full subtrees, largest first"),
+    Column("note", Text, nullable=False, comment="the signed checkpoint of this size"),
+)
+
+# The newest checkpoint of the log of roots that each auditor cosigned.
+root_cosignature = Table(
+    "root_cosignature",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("signer", Text, primary_key=True, comment="the auditor's verifier key"),
+    Column("size", BigInteger, nullable=False),
+    Column("line", Text, nullable=False, comment="its line over the checkpoint of this size"),
+)
+
+# Hashes from which a label is proved without its month's tree in memory: those of one root a month.
+prefix_crown = Table(
+    "prefix_crown",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("month", Integer, primary_key=True, autoincrement=False, comment="yyyymm, UTC"),
+    Column("root", BigInteger, nullable=False, comment="index of the root in the log of roots"),
+    Column("slots", LargeBinary, nullable=False, comment="u8 labels (2 for more) and hash of each subtree"),
+)

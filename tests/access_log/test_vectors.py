@@ -18,6 +18,7 @@ from access_log.payload import Payload, check_opening
 from access_log.prefix import verify_absence
 from access_log.prefix import verify_inclusion as verify_label
 from access_log.receipt import verify_receipt
+from access_log.roots.leaf import PrefixRoot
 from access_log.tiles import decode_bundle
 from tests.vectors.access_log.generate import HERE, render, vectors
 
@@ -143,6 +144,14 @@ def test_cosignatures_are_made_over_the_messages_of_the_format() -> None:
         assert message.hex() == case["message"]
         material = name + b"\n" + bytes([case["type"]]) + key.public
         assert signature[:12] == sha256(material).digest()[:4] + time
+
+
+def test_roots_are_laid_out_as_the_format_says() -> None:
+    for case in read("root"):
+        raw = bytes([1, case["kind"]]) + case["month"].to_bytes(4, "big")
+        raw += case["first"].to_bytes(8, "big") + case["size"].to_bytes(8, "big")
+        assert (raw + bytes.fromhex(case["log_root"] + case["prefix_root"])).hex() == case["root"]
+        assert PrefixRoot.decode(bytes.fromhex(case["root"])).encode().hex() == case["root"]
 
 
 def test_the_example_of_the_format_verifies() -> None:

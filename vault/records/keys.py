@@ -33,10 +33,19 @@ SUBJECT_HASH: Final = "subject-hash"
 LABEL_MASTER: Final = "label-master"
 LOG_PAYLOAD: Final = "log-payload"
 LOG_SIGNING: Final = "log-signing"
+ROOTS_SIGNING: Final = "roots-signing"
 TOKEN_SIGNING: Final = "token-signing"  # noqa: S105 -- a name
 CONSENT_SIGNING: Final = "consent-signing"
 PROOF_NONCE: Final = "proof-nonce"
-_SYSTEM_KEYS: Final = (LABEL_MASTER, LOG_PAYLOAD, LOG_SIGNING, TOKEN_SIGNING, CONSENT_SIGNING, PROOF_NONCE)
+_SYSTEM_KEYS: Final = (
+    LABEL_MASTER,
+    LOG_PAYLOAD,
+    LOG_SIGNING,
+    ROOTS_SIGNING,
+    TOKEN_SIGNING,
+    CONSENT_SIGNING,
+    PROOF_NONCE,
+)
 _KEY_SIZE: Final = 32
 _VERSION: Final = 1
 

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from access_log.checkpoint import SigningKey
 from access_log.lock import OutsideLock
 from access_log.log import Log
+from access_log.roots.leaf import roots_origin
+from access_log.roots.log import RootsLog
 from consent.copies import CopySigner
 from consent.oauth.dpop import Nonces
 from consent.oauth.profile import Profile
@@ -27,6 +29,7 @@ from vault.records.keys import (
     LABEL_MASTER,
     LOG_SIGNING,
     PROOF_NONCE,
+    ROOTS_SIGNING,
     TOKEN_SIGNING,
     LogSealer,
     VaultKeys,
@@ -52,6 +55,7 @@ class Vault:
     catalogue: Catalogue
     keys: VaultKeys
     log: Log
+    roots: RootsLog
     disclosure: Disclosure
     intake: Intake
     profile: Profile
@@ -115,6 +119,7 @@ async def set_up(settings: Settings, database_url: str) -> None:
         log = _log(settings, engine, keys, load_catalogue(settings.pack))
         await log.create()
         await log.make_partitions_ahead()
+        await _roots(settings, log, keys).create()
     finally:
         await engine.dispose()
 
@@ -145,6 +150,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             catalogue=catalogue,
             keys=keys,
             log=log,
+            roots=_roots(settings, log, keys),
             disclosure=Disclosure(
                 log, keys, catalogue, window=settings.batch_window_ms / 1000, most=settings.batch_max
             ),
@@ -184,6 +190,11 @@ def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Ca
         key=SigningKey.from_seed(origin, keys.system(LOG_SIGNING)),
         outside=OutsideLock(settings.outside_lock_path),
     )
+
+
+def _roots(settings: Settings, log: Log, keys: VaultKeys) -> RootsLog:
+    origin = roots_origin(log.origin)
+    return RootsLog(log, SigningKey.from_seed(origin, keys.system(ROOTS_SIGNING)), auditors=settings.auditors)
 
 
 def _keeper(settings: Settings, keys: VaultKeys, catalogue: Catalogue) -> Keeper:

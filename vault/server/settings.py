@@ -9,6 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from access_log.checkpoint import VerifierKey
+from access_log.errors import FormatError
+
 
 def default_home() -> Path:
     """Where the vault keeps its files: /var/lib/creditvault as root, else the user's data folder."""
@@ -54,6 +57,14 @@ class Settings(BaseSettings):
         "creditvault.example/log/2026",
         pattern=r"^[a-z0-9.-]+(/[A-Za-z0-9._-]+)*$",
         description="Name of the log and of its signing key; fixed once the log holds an entry.",
+    )
+    roots_minutes: int = Field(
+        10, ge=1, le=30, description="Minutes between two roots of the labels of the log (FORMAT 4.3)."
+    )
+    auditor_keys: str = Field(
+        "",
+        description="Verifier keys of the auditors that cosign the log of roots, separated by commas. "
+        "Labels are then proved against roots that one of them cosigned.",
     )
     outside_lock: Path | None = Field(
         None,
@@ -120,6 +131,21 @@ class Settings(BaseSettings):
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
             raise ValueError("must be https outside loopback")
         return value
+
+    @field_validator("auditor_keys")
+    @classmethod
+    def _auditors_are_keys(cls, value: str) -> str:
+        for key in filter(None, value.split(",")):
+            try:
+                VerifierKey.parse(key.strip())
+            except FormatError as error:
+                raise ValueError(f"must be verifier keys of auditors: {error}") from None
+        return value
+
+    @property
+    def auditors(self) -> tuple[VerifierKey, ...]:
+        """The auditors' keys."""
+        return tuple(VerifierKey.parse(key.strip()) for key in filter(None, self.auditor_keys.split(",")))
 
     @property
     def keyring_path(self) -> Path:

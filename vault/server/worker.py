@@ -14,6 +14,7 @@ from access_log.errors import AccessLogError
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Payload
 from access_log.publishing import publish
+from access_log.roots.log import RootsLog
 from consent.oauth.replay import remove_expired
 from vault.server.assembly import open_vault
 from vault.server.database import DatabaseDownError
@@ -49,6 +50,13 @@ async def publish_log(log: Log, folder: Path) -> None:
         _events.info("log_published", size=done.size, written=done.written)
 
 
+async def append_roots(roots: RootsLog) -> int:
+    """Covers the log's newest entries by roots, and makes ready to prove labels; returns how many roots."""
+    appended = await roots.catch_up()
+    await roots.crown()
+    return appended
+
+
 async def run_worker(settings: Settings, database_url: str) -> None:
     """Runs jobs until stopped.
 
@@ -57,7 +65,13 @@ async def run_worker(settings: Settings, database_url: str) -> None:
     """
     configure(settings.log_level)
     async with open_vault(settings, database_url) as vault:
-        queue = worker_app(database_url, vault.log, publish_to=settings.publish_dir)
+        queue = worker_app(
+            database_url,
+            vault.log,
+            vault.roots,
+            roots_minutes=settings.roots_minutes,
+            publish_to=settings.publish_dir,
+        )
         try:
             async with queue.open_async():
                 _events.info("jobs_started")
@@ -87,7 +101,14 @@ def job_queue(database_url: str) -> procrastinate.App:
     )
 
 
-def worker_app(database_url: str, log: Log, *, publish_to: Path | None = None) -> procrastinate.App:
+def worker_app(
+    database_url: str,
+    log: Log,
+    roots: RootsLog,
+    *,
+    roots_minutes: int = 10,
+    publish_to: Path | None = None,
+) -> procrastinate.App:
     """The queue with every periodic job of this release; the log is published if a folder is named."""
     queue = job_queue(database_url)
 
@@ -105,6 +126,11 @@ def worker_app(database_url: str, log: Log, *, publish_to: Path | None = None) -
     @queue.task(name="remove_expired", queueing_lock="remove_expired", pass_context=False)
     async def _remove_expired(timestamp: int) -> None:  # noqa: ARG001 -- the same
         await remove_expired_rows(log)
+
+    @queue.periodic(cron=f"*/{roots_minutes} * * * *")
+    @queue.task(name="append_roots", queueing_lock="append_roots", pass_context=False)
+    async def _append_roots(timestamp: int) -> None:  # noqa: ARG001 -- the same
+        await append_roots(roots)
 
     if publish_to is not None:
 

@@ -22,7 +22,7 @@ from access_log.verifier_keys import (
     ed25519_cosigned,
     ml_dsa_cosigned,
 )
-from tests.vectors.access_log.prefixes import prefix_vectors
+from tests.vectors.access_log.prefixes import prefix_vectors, root_vectors
 
 HERE = Path(__file__).parent
 ORIGIN = "vault.example/log/2026"
@@ -149,6 +149,7 @@ def vectors() -> dict[str, Vector]:
             "tile": b"".join(leaves).hex(),
         },
         "prefix": prefix_vectors(),
+        "root": root_vectors(),
     }
 
 

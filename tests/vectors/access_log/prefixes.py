@@ -1,11 +1,12 @@
-"""The vectors of the prefix tree: a few labels of a stream, and others made to share long prefixes."""
+"""The vectors of the prefix tree and its roots: labels of a stream, and others that share long prefixes."""
 
 from hashlib import shake_256
 from typing import TypeAlias
 
 from access_log.labels import label, month_key, stream_key
-from access_log.prefix import Place
+from access_log.prefix import MISSING, Place
 from access_log.prefix_tree import PrefixTree
+from access_log.roots.leaf import Kind, PrefixRoot
 
 Vector: TypeAlias = "str | int | list[Vector] | dict[str, Vector]"
 
@@ -25,6 +26,30 @@ def prefix_vectors() -> list[Vector]:
     """Trees of several sizes: their labels, roots, and a proof for every label, there or not."""
     labels = [*STREAM, *CLOSE]
     return [_tree(labels[:size], labels) for size in SIZES]
+
+
+def root_vectors() -> list[Vector]:
+    """Leaves of the log of roots: an interim one, the final one after it, and that of an empty month."""
+    tree = PrefixTree()
+    tree.extend((each, Place(at, commitment(at)).encode()) for at, each in enumerate(STREAM))
+    log_root = shake_256(b"creditvault vector log root").digest(32)
+    roots = (
+        PrefixRoot(Kind.INTERIM, 202611, 0, 4, log_root, commitment(0)),
+        PrefixRoot(Kind.FINAL, 202611, 0, 5, log_root, tree.root()),
+        PrefixRoot(Kind.FINAL, 202612, 5, 5, log_root, MISSING),
+    )
+    return [
+        {
+            "kind": int(root.kind),
+            "month": root.month,
+            "first": root.first,
+            "size": root.size,
+            "log_root": root.log_root.hex(),
+            "prefix_root": root.prefix_root.hex(),
+            "root": root.encode().hex(),
+        }
+        for root in roots
+    ]
 
 
 def _tree(inside: list[bytes], asked: list[bytes]) -> Vector:

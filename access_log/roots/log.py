@@ -1,0 +1,233 @@
+"""The writer of the log of roots: it follows the log, month by month (FORMAT 4.3).
+
+    1. the outside lock says what was raised; nothing beyond it is covered
+    2. the row of the head is locked
+    3. the month's prefix tree is brought up to the log     (from memory, or from the entries after a start)
+    4. a final root for each month that later entries have ended, an interim root for what is left
+    5. leaves, tiles, head and signed checkpoint are committed together; only then can anyone read them
+
+There is no outside lock of its own: every root follows from the published log, auditors derive each anew and
+refuse a log of roots that does not begin with the one they cosigned, and people hold on to cosigned ones.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log import stored
+from access_log.checkpoint import Checkpoint, SigningKey, VerifierKey
+from access_log.errors import LogStateError
+from access_log.labels import month_of
+from access_log.log import Log
+from access_log.merkle import EMPTY_ROOT, leaf_hash
+from access_log.prefix_tree import PrefixTree
+from access_log.roots import store
+from access_log.roots.crown import slots_of
+from access_log.roots.leaf import Kind, PrefixRoot, next_month, roots_origin
+
+MOST_ENTRIES: Final = 131_072
+"""Entries that one transaction covers, which bounds how long it lasts."""
+_CHUNK: Final = 16_384
+
+
+@dataclass
+class _Month:
+    """A month's tree, grown up to an index of the log."""
+
+    month: int
+    first: int
+    size: int
+    tree: PrefixTree = field(default_factory=PrefixTree)
+
+    def take(self, entries: Sequence[tuple[int, bytes]]) -> int:
+        """Add entries until one is of a later month; returns how many were added."""
+        for added, (index, entry) in enumerate(entries):
+            if month_of(int.from_bytes(entry[2:10], "big")) != self.month:
+                return added
+            self.tree.add(entry[42:74], index.to_bytes(8, "big") + entry[74:106])
+            self.size = index + 1
+        return len(entries)
+
+    def root(self, kind: Kind, log_root: bytes) -> PrefixRoot:
+        """The leaf that says where the month stands."""
+        return PrefixRoot(kind, self.month, self.first, self.size, log_root, self.tree.root())
+
+
+class RootsLog:
+    """The log of roots of one log. One process appends at a time; whoever waits goes on from there.
+
+    Args:
+        log: whose labels it covers.
+        key: signs its checkpoints; its name is the origin.
+        auditors: keys of those who recompute the roots and cosign.
+    """
+
+    def __init__(self, log: Log, key: SigningKey, auditors: Sequence[VerifierKey] = ()) -> None:
+        if key.name != roots_origin(log.origin):
+            raise LogStateError("the key of the log of roots bears another name than its origin")
+        self.log = log
+        self.key = key
+        self.auditors = tuple(auditors)
+        self.number = -log.number
+        self._grown: _Month | None = None  # as of the newest root this process appended
+
+    @property
+    def origin(self) -> str:
+        """Its name."""
+        return self.key.name
+
+    async def create(self) -> None:
+        """Makes the empty log of roots; harmless when repeated."""
+        note = self.key.sign(Checkpoint(self.origin, 0, EMPTY_ROOT))
+        async with self.log.engine.begin() as connection:
+            await store.create_head(connection, self.number, self.origin, note)
+
+    async def catch_up(self) -> int:
+        """Covers every entry that was raised; returns how many roots were appended.
+
+        Raises:
+            LogStateError: entries or roots are missing, or are not those that were covered before.
+            OutsideLockError, LogUnavailableError: the outside lock cannot be read.
+            SQLAlchemyError: the database cannot be used now.
+        """
+        raised = await asyncio.to_thread(self.log.outside.read)
+        appended = 0
+        while added := await self._append(raised.size):
+            appended += added
+        return appended
+
+    async def _append(self, size: int) -> int:
+        """Appends the roots of the next entries in one transaction."""
+        async with self.log.engine.connect() as connection, connection.begin():
+            head = await store.head(connection, self.number, lock=True)
+            if head.origin != self.origin:
+                raise LogStateError(f"the database holds the roots of {head.origin!r}, not {self.origin!r}")
+            last = await store.root(connection, self.number, head.size - 1) if head.size else None
+            start = last.size if last is not None else 0
+            if start >= size:
+                return 0
+            month = await self._month_of(connection, last)
+            self._grown = None  # If this fails, the tree in memory is of no use any more.
+            roots, month = await self._derive(connection, month, start, min(start + MOST_ENTRIES, size))
+            raws = [root.encode() for root in roots]
+            frontier = head.frontier.extend([leaf_hash(raw) for raw in raws])
+            note = self.key.sign(Checkpoint(self.origin, frontier.size, frontier.root()))
+            await store.append(connection, self.number, raws, frontier, note)
+            # From here the roots are durable, and can be read.
+        self._grown = month
+        return len(roots)
+
+    async def _month_of(self, connection: AsyncConnection, last: PrefixRoot | None) -> _Month:
+        """The month to go on with, its tree as the last root states it."""
+        if last is None:
+            first = await stored.entries(connection, self.log.number, 0, 1)
+            if not first:
+                raise LogStateError("entry 0 is missing from the database: run `creditvault log fsck`")
+            return _Month(month_of(int.from_bytes(first[0][1][2:10], "big")), 0, 0)
+        if last.kind is Kind.FINAL:
+            return _Month(next_month(last.month), last.size, last.size)
+        grown = self._grown
+        if grown is not None and (grown.month, grown.size) == (last.month, last.size):
+            return grown
+        return await self._rebuilt(connection, last)
+
+    async def _rebuilt(self, connection: AsyncConnection, root: PrefixRoot) -> _Month:
+        """The tree of a root, from the entries."""
+        month = _Month(root.month, root.first, root.first)
+        for first in range(root.first, root.size, _CHUNK):
+            end = min(first + _CHUNK, root.size)
+            entries = await stored.entries(connection, self.log.number, first, end)
+            if len(entries) != end - first or await asyncio.to_thread(month.take, entries) != len(entries):
+                raise _changed(first)
+        if await asyncio.to_thread(month.tree.root) != root.prefix_root:
+            raise _changed(root.first)
+        return month
+
+    async def _derive(
+        self, connection: AsyncConnection, month: _Month, start: int, end: int
+    ) -> tuple[list[PrefixRoot], _Month]:
+        """The roots over entries start..end-1, the last of them interim."""
+        roots: list[PrefixRoot] = []
+        for first in range(start, end, _CHUNK):
+            stop = min(first + _CHUNK, end)
+            entries = await stored.entries(connection, self.log.number, first, stop)
+            if [index for index, _ in entries] != list(range(first, stop)):
+                raise _changed(first)
+            while (taken := await asyncio.to_thread(month.take, entries)) < len(entries):
+                del entries[:taken]
+                # A later entry has ended the month: the log's time never decreases.
+                roots.append(await self._root(connection, month, Kind.FINAL))
+                month = _Month(next_month(month.month), month.size, month.size)
+        roots.append(await self._root(connection, month, Kind.INTERIM))
+        return roots, month
+
+    async def _root(self, connection: AsyncConnection, month: _Month, kind: Kind) -> PrefixRoot:
+        log_root = await stored.root_at(connection, self.log.number, month.size)
+        return await asyncio.to_thread(month.root, kind, log_root)
+
+    # ── Crowns, from which labels are proved ─────────────────────────────────────────────────────
+
+    async def crown(self) -> int:
+        """Keeps the crown of each month's newest root, of those that auditors cosigned if there are any.
+
+        Returns:
+            How many crowns were made.
+
+        Raises:
+            LogStateError: entries or roots are missing, or are not those that were covered.
+            SQLAlchemyError: the database cannot be used now.
+        """
+        async with self.log.engine.connect() as connection:
+            head = await store.head(connection, self.number)
+            size = head.size
+            if self.auditors:
+                size = max((each.size for each in await self._cosignatures(connection)), default=0)
+            roots = await store.uncrowned(connection, self.number, size)
+        for index, root in roots:
+            await self._crown(index, root)
+        return len(roots)
+
+    async def _crown(self, index: int, root: PrefixRoot) -> None:
+        async with self.log.engine.connect() as connection, connection.begin():
+            grown = self._grown
+            if grown is None or (grown.month, grown.size) != (root.month, root.size):
+                grown = await self._rebuilt(connection, root)
+            slots = await asyncio.to_thread(slots_of, grown.tree)
+            await store.set_crown(connection, self.number, root.month, index, slots)
+
+    # ── Checkpoints ──────────────────────────────────────────────────────────────────────────────
+
+    async def checkpoint(self, connection: AsyncConnection) -> str:
+        """The newest signed checkpoint, with the cosignatures that are over this size."""
+        head = await store.head(connection, self.number)
+        lines = [each.line for each in await self._cosignatures(connection) if each.size == head.size]
+        return head.note + "".join(lines)
+
+    async def covering(self, connection: AsyncConnection, index: int) -> tuple[int, str]:
+        """The checkpoint to prove a root with: the newest that an auditor cosigned, else the newest.
+
+        Returns:
+            Its size, and the note with every cosignature over this size.
+        """
+        cosigned = [each for each in await self._cosignatures(connection) if each.size > index]
+        if not cosigned:
+            head = await store.head(connection, self.number)
+            return head.size, head.note
+        size = max(each.size for each in cosigned)
+        root = await stored.root_at(connection, self.number, size)
+        note = self.key.sign(Checkpoint(self.origin, size, root))
+        return size, note + "".join(each.line for each in cosigned if each.size == size)
+
+    async def _cosignatures(self, connection: AsyncConnection) -> list[store.Cosignature]:
+        """Those of the auditors that are configured now."""
+        known = {str(key) for key in self.auditors}
+        return [each for each in await store.cosignatures(connection, self.number) if each.signer in known]
+
+
+def _changed(first: int) -> LogStateError:
+    return LogStateError(
+        f"the entries from {first} on are not those that were covered before: run `creditvault log fsck`"
+    )
