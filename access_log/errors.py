@@ -45,3 +45,11 @@ class OutsideLockError(AccessLogError):
 
 class FolderError(AccessLogError):
     """A folder of published or archived files cannot be used, or holds what must not be replaced."""
+
+
+class WitnessStateError(AccessLogError):
+    """A witness's key or database is missing, damaged or open to others; the message says what to do."""
+
+
+class WitnessUnavailableError(AccessLogError):
+    """A witness cannot cosign now; the same checkpoint may be submitted again."""

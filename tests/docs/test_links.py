@@ -16,7 +16,7 @@ _HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
 _TOP = {path.name for path in ROOT.iterdir()}
 # As a command stands in a sentence, at the beginning of a line, or behind a path.
-_COMMAND = re.compile(r"(?:`|^|/bin/)creditvault ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+_COMMAND = re.compile(r"(?:`|^|/bin/)creditvault ([a-z-]+)(?: ([a-z-]+))?", re.MULTILINE)
 _ELSEWHERE = ("http://", "https://", "mailto:")
 
 

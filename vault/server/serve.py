@@ -3,11 +3,8 @@
 import asyncio
 import gc
 import os
-import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 import uvicorn
@@ -16,14 +13,12 @@ import uvloop
 from vault.server.app import build_app
 from vault.server.assembly import open_vault
 from vault.server.database import check_schema, database_urls
+from vault.server.listening import Server, listen
 from vault.server.logging import configure
 from vault.server.settings import Settings
 from vault.server.supervisor import Supervisor
 
-_BACKLOG = 2048
 _GRACE_SECONDS = 10
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_STANDARD_INPUT = 0
 _events = structlog.get_logger()
 
 
@@ -35,7 +30,7 @@ def serve(settings: Settings) -> None:
         OSError: the address cannot be listened on.
     """
     configure(settings.log_level)
-    with database_urls(settings) as urls, _listen(settings) as listening:
+    with database_urls(settings) as urls, listen(settings.host, settings.port) as listening:
         check_schema(urls.application)
         if settings.workers == 1:
             uvloop.run(_serve(settings, urls.application, listening))
@@ -67,32 +62,6 @@ def serve_inherited(settings: Settings, descriptor: int) -> None:
         uvloop.run(_serve(settings, urls.application, listening, supervised=True))
 
 
-class _Server(uvicorn.Server):
-    """Returns on a signal instead of dying of it, so that vault and database are closed after it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Lets signals end the server."""
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
-
-    def end_with_supervisor(self) -> None:
-        """Ends the server once the supervisor's end of our standard input is closed, however it ended."""
-
-        def read() -> None:
-            if not os.read(_STANDARD_INPUT, 1):
-                asyncio.get_running_loop().remove_reader(_STANDARD_INPUT)
-                self.should_exit = True
-
-        asyncio.get_running_loop().add_reader(_STANDARD_INPUT, read)
-
-
 async def _serve(
     settings: Settings, database_url: str, listening: socket.socket, *, supervised: bool = False
 ) -> None:
@@ -106,7 +75,7 @@ async def _serve(
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        server = _Server(config)
+        server = Server(config)
         if supervised:
             server.end_with_supervisor()
         # What is loaded now stays: without it, full collections walk all of it and cost 100 ms each.
@@ -121,23 +90,6 @@ async def _serve(
 async def _open_and_close(settings: Settings, database_url: str) -> None:
     async with open_vault(settings, database_url):
         pass
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise OSError(
-            error.errno,
-            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): "
-            "stop what uses it, or choose another with --host and --port",
-        ) from None
-    return listening
 
 
 def _as_environment(settings: Settings) -> dict[str, str]:

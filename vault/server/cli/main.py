@@ -25,6 +25,7 @@ from vault.server.cli import (
     officer,
     registrar,
     serving,
+    witness,
 )
 from vault.server.cli.faults import in_words
 from vault.server.cli.output import examples
@@ -52,6 +53,7 @@ app.add_typer(registrar.app, name="registrar")
 app.add_typer(basis.app, name="basis")
 app.add_typer(authorization.app, name="authorization")
 app.add_typer(log.app, name="log")
+app.add_typer(witness.app, name="witness")
 app.command(name="docs")(docs.docs)
 _events = structlog.get_logger()
 
