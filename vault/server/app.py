@@ -6,6 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
 from access_log.api import log_router
+from consent.api import register_router
 from consent.oauth.api import oauth_router
 from vault.api import query_router, records_router
 from vault.problems import add_problem_handlers, unavailable
@@ -35,6 +36,7 @@ def build_app(vault: Vault) -> FastAPI:
         openapi_tags=[
             {"name": "queries", "description": "Authorized bodies ask."},
             {"name": "records", "description": "Furnishers hand in records."},
+            {"name": "register", "description": "The public register of bodies."},
             {"name": "me", "description": "A signed-in person's own view."},
             {"name": "log", "description": "The access log, for anyone (C2SP tlog-tiles)."},
             {"name": "OAuth", "description": "Authorization server (FAPI 2.0)."},
@@ -58,6 +60,7 @@ def build_app(vault: Vault) -> FastAPI:
         )
     )
     app.include_router(portal.router)
+    app.include_router(register_router(vault.engine))
     app.include_router(log_router(vault.log))
     _add_operation(app, vault)
     describe(app)

@@ -7,10 +7,12 @@ from typing import Final
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 from access_log.log import Log
 from consent.oauth.adapter import read_answers
+from consent.public_register import read_public_register
 from vault.server.portal.consent_page import NOTICE_PATH
 from vault.server.portal.errors import NothingHereError
 from vault.server.portal.ids import read_consent_id, read_index
@@ -134,9 +136,10 @@ class ConsentPages:
 class OpenPages:
     """What anybody may read."""
 
-    def __init__(self, sessions: Sessions, views: Views) -> None:
+    def __init__(self, sessions: Sessions, views: Views, engine: AsyncEngine) -> None:
         self._sessions = sessions
         self._views = views
+        self._engine = engine
 
     async def home(self, request: Request, done: str = "") -> Response:
         """The first page."""
@@ -148,19 +151,28 @@ class OpenPages:
             "privacy.html", session=await self._sessions.read(request), notice=NOTICE_PATH
         )
 
+    async def register(self, request: Request) -> Response:
+        """Who may ask, for what, and every suspension."""
+        async with self._engine.connect() as connection:
+            register = await read_public_register(connection)
+        return self._views.page(
+            "register.html", session=await self._sessions.read(request), bodies=register.bodies
+        )
+
 
 def pages_router(
     own: Own, sessions: Sessions, views: Views, log: Log, route_class: type[APIRoute]
 ) -> APIRouter:
     """The routes of the pages."""
     router = APIRouter(include_in_schema=False, route_class=route_class)
-    anybody = OpenPages(sessions, views)
+    anybody = OpenPages(sessions, views, log.engine)
     accesses = AccessPages(own, sessions, views, log)
     records = RecordPages(own, sessions, views)
     consents = ConsentPages(own, sessions, views)
     for path, page in (
         ("/", anybody.home),
         ("/privacy", anybody.privacy),
+        ("/register", anybody.register),
         ("/accesses", accesses.all),
         ("/accesses/{index}", accesses.one),
         ("/accesses/{index}/receipt", accesses.receipt),

@@ -75,6 +75,22 @@ _CONSENT_EVENTS: Final[Mapping[str, str]] = {
     "consent.withdrawn": "You withdrew your consent from {body}",
     "consent.expired": "Your consent to {body} expired",
 }
+_BODY_STATES: Final[Mapping[str, str]] = {
+    "active": "May act",
+    "suspended": "Suspended",
+    "struck-off": "Struck off",
+}
+_BODY_EVENTS: Final[Mapping[str, str]] = {
+    "body.registered": "Registered",
+    "body.suspended": "Suspended",
+    "body.reinstated": "Reinstated",
+    "body.struck_off": "Struck off",
+}
+_CAPACITIES: Final[Mapping[str, str]] = {
+    "ask": "ask about people",
+    "furnish": "hand in records",
+    "inspect": "inspect the use of this vault",
+}
 _SUPPORTING: Final[Mapping[str, str]] = {
     "reference": "Their reference",
     "notice": "Proof that you were told",
@@ -114,6 +130,18 @@ class Words:
         """A kind of organization."""
         known = self._catalogue.body_kinds.get(code)
         return known.title if known else code
+
+    def body_status(self, code: str) -> str:
+        """How an organization stands in the register."""
+        return _BODY_STATES[code]
+
+    def status_event(self, event: str) -> str:
+        """A change of how it stands."""
+        return _BODY_EVENTS[event]
+
+    def capacity(self, code: str) -> str:
+        """What an organization is registered for."""
+        return _CAPACITIES[code]
 
     def category(self, code: str) -> str:
         """A kind of record."""

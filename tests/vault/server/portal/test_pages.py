@@ -28,6 +28,7 @@ PAGES = (
     "/consents",
     "/privacy",
     "/privacy/notice",
+    "/register",
 )
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 

@@ -1,0 +1,52 @@
+"""The registers over HTTP, for anyone."""
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from consent.public_register import PublicRegister, read_public_register
+
+_SHORT = "public, max-age=60"
+_EXAMPLE: Final = {
+    "bodies": [
+        {
+            "body_id": "4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11",
+            "uscc": "91999999MA00000079",
+            "name": "Example Bank",
+            "kind": "bank",
+            "contact": {"address": "1 Example Road", "contact": "privacy@bank.example"},
+            "purposes": ["credit-granting"],
+            "capacities": ["ask"],
+            "status": "suspended",
+            "status_since": "2026-11-03T02:00:00Z",
+            "history": [
+                {"event": "body.registered", "at": "2026-07-01T02:00:00Z"},
+                {
+                    "event": "body.suspended",
+                    "at": "2026-11-03T02:00:00Z",
+                    "reason": "asked without cause",
+                    "appeal": "the regulator, within 60 days",
+                },
+            ],
+        }
+    ]
+}
+
+
+def register_router(engine: AsyncEngine) -> APIRouter:
+    """`GET /v1/bodies`."""
+    router = APIRouter(prefix="/v1", tags=["register"])
+
+    @router.get(
+        "/bodies",
+        responses={200: {"content": {"application/json": {"example": _EXAMPLE}}}},
+        summary="Who may ask, for which purposes, and every suspension",
+    )
+    async def bodies(response: Response) -> PublicRegister:
+        """Organizations alone: no officer, no key. Whoever was struck off stays listed."""
+        response.headers["Cache-Control"] = _SHORT
+        async with engine.connect() as connection:
+            return await read_public_register(connection)
+
+    return router
