@@ -6,6 +6,7 @@ by processes where hashing takes the time, by connections where fetching does.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Finding:
     tile: bytes | None = None
 
 
-def inspect(source: Source, keep: int | None, bundle: Tile) -> Finding:
+def inspect(source: Source, keep: AbstractSet[int], bundle: Tile) -> Finding:
     """Fetch a bundle and its tile, and check them against each other (2) to (5)."""
     raw = read_tile(source, bundle) or b""
     tile = read_tile(source, leaf_tile(bundle))
@@ -51,10 +52,10 @@ def inspect(source: Source, keep: int | None, bundle: Tile) -> Finding:
     run, leaves = found
     if bundle.width < WIDTH:
         return Finding(bundle, run, leaves=leaves)
-    return Finding(bundle, run, full_root(leaves), leaves if bundle.n == keep else ())
+    return Finding(bundle, run, full_root(leaves), leaves if bundle.n in keep else ())
 
 
-def _inspect_span(source: Source, keep: int | None, bundles: Sequence[Tile]) -> list[Finding]:
+def _inspect_span(source: Source, keep: AbstractSet[int], bundles: Sequence[Tile]) -> list[Finding]:
     return [inspect(source, keep, bundle) for bundle in bundles]
 
 
@@ -81,10 +82,13 @@ def leaf_tile(bundle: Tile) -> Tile:
 
 
 @contextmanager
-def findings(source: Source, size: int, keep: int | None, jobs: int) -> Iterator[Iterator[Finding]]:
-    """Inspect every bundle, in order, with so many workers."""
-    bundles = bundles_of(size)
-    if jobs == 1:
+def findings(
+    source: Source, size: int, first: int, keep: AbstractSet[int], jobs: int
+) -> Iterator[Iterator[Finding]]:
+    """Inspect the bundles from a first one on, in order, with so many workers."""
+    bundles = bundles_of(size, first)
+    few = isinstance(source, Directory) and size // WIDTH - first < _SPAN  # Starting a process costs more.
+    if jobs == 1 or few:
         yield (inspect(source, keep, bundle) for bundle in bundles)
         return
     pool: Executor

@@ -3,28 +3,17 @@
 A source only fetches; nothing it returns is believed before it is verified.
 """
 
-import time
-import urllib.error
-import urllib.request
+import os
+import stat
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException
 from pathlib import Path
 from typing import Final, Protocol
 
 from access_log.errors import SourceError
+from access_log.web import Website
 
-TIMEOUT: Final = 30.0
-"""Seconds a web server may stay silent."""
-
-_ABSENT: Final = (404, 410)
-_TOO_MANY: Final = 429
-_SERVER_ERROR: Final = 500
-_PAUSES: Final = (0.5, 2.0)
-
-
-class _PassingError(SourceError):
-    """A failure that may be gone at the next try."""
+_WITHOUT_WAITING: Final = getattr(os, "O_NONBLOCK", 0)
+"""A pipe in the place of a file must not stop the audit."""
 
 
 class Source(Protocol):
@@ -55,7 +44,9 @@ class Directory:
         """Read a file below the root."""
         file = self.root / path
         try:
-            with file.open("rb") as stream:
+            with open(file, "rb", opener=_open) as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    raise SourceError(f"{file} is no file: this is no published log")
                 return stream.read(limit + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -63,70 +54,27 @@ class Directory:
             raise SourceError(f"{file} cannot be read ({error.strerror}): make it readable") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Website:
-    """A log published at a web address.
-
-    Attributes:
-        url: The address of the log's root, http or https.
-        timeout: Seconds the server may stay silent.
-        pauses: Seconds before each further try after a failure that may pass.
-    """
-
-    url: str
-    timeout: float = TIMEOUT
-    pauses: tuple[float, ...] = _PAUSES
-
-    def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise SourceError("the address of a log begins with http:// or https://")
-
-    def read(self, path: str, limit: int) -> bytes | None:
-        """Fetch a file below the address, with a few tries."""
-        address = f"{self.url.rstrip('/')}/{path}"
-        for pause in self.pauses:
-            try:
-                return self._fetch(address, limit)
-            except _PassingError:
-                time.sleep(pause)
-        return self._fetch(address, limit)
-
-    def _fetch(self, address: str, limit: int) -> bytes | None:
-        try:
-            # The scheme was checked above, and urllib follows redirects to http, https and ftp only.
-            request = urllib.request.Request(address, headers={"Accept-Encoding": "identity"})  # noqa: S310
-            with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310 - as above
-                data: bytes = answer.read(limit + 1)
-                _require_whole(address, answer.headers, len(data), limit)
-                return data
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code in _ABSENT:
-                    return None
-                passing = error.code == _TOO_MANY or error.code >= _SERVER_ERROR
-                kind = _PassingError if passing else SourceError
-                raise kind(f"{address} answered {error.code}: try again, or ask who runs the log") from None
-        except (OSError, HTTPException, ValueError):
-            raise _PassingError(f"{address} cannot be reached: check the address and the network") from None
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | _WITHOUT_WAITING)
 
 
-def _require_whole(address: str, headers: Message, size: int, limit: int) -> None:
-    """Refuse an answer that was cut or encoded on its way: it must not pass for a log with a gap."""
-    if headers.get("Content-Encoding", "identity") != "identity":
-        raise SourceError(f"{address} came compressed, though it was not asked to: switch that off")
-    if size < min(int(headers.get("Content-Length", "0")), limit + 1):
-        raise _PassingError(f"{address} was cut on its way: try again")
-
-
-def source_of(place: str) -> Source:
+def source_of(place: str, *, plain: bool = False) -> Source:
     """The source a user names: a web address, or the path of a directory.
 
+    Args:
+        place: What the user wrote.
+        plain: Allow http to other machines.
+
     Raises:
-        SourceError: There is no such directory.
+        SourceError: There is no such directory, or it is no address of a log.
     """
     if "://" in place:
-        return Website(place)
+        return Website(place, plain=plain)
     root = Path(place)
-    if not root.is_dir():
+    try:
+        is_directory = root.is_dir()
+    except (OSError, ValueError):  # It can be too long for a path, or hold a zero.
+        is_directory = False
+    if not is_directory:
         raise SourceError(f"{place} is no directory: name the one that holds 'checkpoint' and 'tile'")
     return Directory(root)

@@ -159,9 +159,9 @@ def decode_bundle(raw: bytes) -> list[bytes]:
 # ── The tiles of a tree ──────────────────────────────────────────────────────────────────────────
 
 
-def bundles_of(size: int) -> Iterator[Tile]:
-    """The bundles of a tree, the last one partial unless it is full."""
-    return _level_of(size, None)
+def bundles_of(size: int, first: int = 0) -> Iterator[Tile]:
+    """The bundles of a tree from a first one on, the last one partial unless it is full."""
+    return _level_of(size, None, first)
 
 
 def tiles_of(size: int) -> Iterator[Tile]:
@@ -181,8 +181,8 @@ def completed_tiles(old_size: int, new_size: int) -> Iterator[Tile]:
         level += 1
 
 
-def _level_of(count: int, level: int | None) -> Iterator[Tile]:
-    for n in range(count // WIDTH):
+def _level_of(count: int, level: int | None, first: int = 0) -> Iterator[Tile]:
+    for n in range(first, count // WIDTH):
         yield Tile(level, n)
     if count % WIDTH:
         yield Tile(level, count // WIDTH, count % WIDTH)

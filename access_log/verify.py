@@ -9,23 +9,28 @@ The steps, numbered as in FORMAT 10.1:
 (6) the tree over the entries has the signed root;
 (7) the tree begins with that of an earlier checkpoint, if one is given.
 
+An audit may go on from where an earlier one of the same verifier ended (FORMAT 10.6): steps 2 to 5 then
+read only the bundles after it, and step 7 holds their tree to all that was audited before.
+
 Steps 2 to 5 are checked bundle by bundle, which needs nothing but the bundle, so that bundles can be
 checked side by side; how they join is checked in order.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import partial
 from itertools import islice
 
 from access_log.audit import RECORD, examine
 from access_log.blame import Suspect, accuse
 from access_log.checkpoint import MAX_NOTE, Checkpoint, VerifierKey, open_note
+from access_log.contradiction import ContradictionError, Signed, require_beginning, require_growth, rewritten
 from access_log.encoding import HASH_SIZE
 from access_log.entry import first_chain
 from access_log.errors import SourceError, VerificationError
 from access_log.fetch import Finding, findings, leaf_tile, read_tile, records_in, whole_hashes_in
 from access_log.merkle import Frontier, full_root
+from access_log.position import Position
 from access_log.sources import Source
 from access_log.tiles import HEIGHT, WIDTH, Tile, encode_bundle
 
@@ -38,16 +43,25 @@ class Audit:
     """A log that verified.
 
     Attributes:
-        checkpoint: Its signed checkpoint.
+        signed: Its checkpoint, with the note it was served in.
+        begun_at: The index of the first entry that was read: 0 unless the audit went on from an earlier one.
+        position: Where a later audit may go on: after the last full bundle.
         chain: The chain value after the last entry.
         first_time: Of the first entry, in milliseconds since the epoch; None in an empty log.
         last_time: Of the last entry; None in an empty log.
     """
 
-    checkpoint: Checkpoint
+    signed: Signed
+    begun_at: int
+    position: Position
     chain: bytes
     first_time: int | None
     last_time: int | None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that was audited to its end."""
+        return self.signed.checkpoint
 
 
 def _silent(_done: int, _of: int) -> None:
@@ -58,7 +72,8 @@ def verify_log(
     source: Source,
     keys: Sequence[VerifierKey],
     *,
-    earlier: Checkpoint | None = None,
+    earlier: Sequence[Signed] = (),
+    resume: tuple[Position, Signed] | None = None,
     jobs: int = 1,
     progress: Progress = _silent,
 ) -> Audit:
@@ -67,27 +82,69 @@ def verify_log(
     Args:
         source: Where it is published.
         keys: The log's key, and any others the caller trusts.
-        earlier: A checkpoint of the same log that was verified before, to show that nothing it covered
-            was replaced or taken away.
+        earlier: Checkpoints of the same log that were opened before, to show that nothing they covered was
+            replaced or taken away.
+        resume: Where an earlier audit of this log ended, and the checkpoint it audited. What it read is not
+            read again; that its entries are still in the tree is shown.
         jobs: How many bundles are fetched and checked side by side: by processes for a directory, by
             connections for a web address.
         progress: Told how far the audit is.
 
     Raises:
         VerificationError: The log does not verify; names the first bad entry where one can be named.
+        ContradictionError: An earlier checkpoint says otherwise; holds both notes as evidence.
         FormatError: The checkpoint is malformed.
         SourceError: The log could not be read.
     """
-    checkpoint = _signed_checkpoint(source, keys)  # (1)
-    if earlier is not None:
-        _require_growth(earlier, checkpoint)
-    walk = _Walk(source, checkpoint, earlier)
-    with findings(source, checkpoint.size, walk.keep, jobs) as found:
+    signed = signed_checkpoint(source, keys)  # (1)
+    known = (*earlier, *((resume[1],) if resume else ()))
+    for each in known:
+        require_growth(each, signed)
+    start = resume[0] if resume else Position.start(signed.checkpoint.origin)
+    doubt = _doubt(source, known, signed) if resume else None  # (7) where entries are not read
+    walk = _Walk(source, signed, known, start)
+    with findings(source, signed.checkpoint.size, start.size // WIDTH, walk.keep, jobs) as found:
         for finding in found:
             walk.step(finding)  # (2) to (5), (7)
-            progress(walk.frontier.size, checkpoint.size)
+            progress(walk.frontier.size, signed.checkpoint.size)
     walk.close()  # (5) and (6)
-    return Audit(checkpoint, walk.chain, walk.first_time, walk.time if checkpoint.size else None)
+    if doubt is not None:
+        raise doubt
+    last_time = walk.time if signed.checkpoint.size else None
+    return Audit(signed, start.size, walk.settled, walk.chain, walk.first_time, last_time)
+
+
+def _doubt(source: Source, known: Sequence[Signed], signed: Signed) -> VerificationError | None:
+    """Hold the signed tree to what was known before by its tiles alone.
+
+    Returns:
+        What is wrong with the tiles, if they prove nothing: the audit itself may name the place.
+
+    Raises:
+        ContradictionError: The log is another one than before, which would else be laid to an entry.
+    """
+    for each in known:
+        try:
+            require_beginning(source, each, signed)
+        except ContradictionError:
+            raise
+        except VerificationError as error:
+            return error
+    return None
+
+
+def signed_checkpoint(source: Source, keys: Sequence[VerifierKey]) -> Signed:
+    """Open the checkpoint a log serves (1).
+
+    Raises:
+        VerificationError: It is not signed by the log's key.
+        FormatError: It is malformed.
+        SourceError: It could not be read.
+    """
+    note = source.read("checkpoint", MAX_NOTE)
+    if note is None:
+        raise SourceError("there is no checkpoint: name the log's root, which holds 'checkpoint' and 'tile'")
+    return Signed(open_note(note, keys), note.decode())
 
 
 def audit_entries(origin: str, entries: Iterable[bytes], root: bytes | None = None) -> tuple[bytes, Frontier]:
@@ -130,23 +187,6 @@ def audit_entries(origin: str, entries: Iterable[bytes], root: bytes | None = No
     return chain, frontier
 
 
-def _signed_checkpoint(source: Source, keys: Sequence[VerifierKey]) -> Checkpoint:
-    note = source.read("checkpoint", MAX_NOTE)
-    if note is None:
-        raise SourceError("there is no checkpoint: name the log's root, which holds 'checkpoint' and 'tile'")
-    return open_note(note, keys)
-
-
-def _require_growth(earlier: Checkpoint, newer: Checkpoint) -> None:
-    if earlier.origin != newer.origin:
-        raise VerificationError("the earlier checkpoint is another log's")
-    if earlier.size > newer.size:
-        raise VerificationError(
-            f"the log was cut: an earlier checkpoint covers {earlier.size} entries, this one {newer.size}",
-            newer.size,
-        )
-
-
 # ── All bundles in order ─────────────────────────────────────────────────────────────────────────
 
 
@@ -155,22 +195,31 @@ class _Walk:
     """The state of an audit between two bundles: O(log n) hashes, whatever the log's size."""
 
     source: Source
-    checkpoint: Checkpoint
-    earlier: Checkpoint | None
+    signed: Signed
+    earlier: Sequence[Signed]
+    start: InitVar[Position]
     chain: bytes = field(init=False)
-    time: int = 0
-    first_time: int | None = None
-    frontier: Frontier = field(default_factory=Frontier.empty)
-    rows: list[list[bytes]] = field(default_factory=list)
+    time: int = field(init=False)
+    first_time: int | None = field(init=False)
+    frontier: Frontier = field(init=False)
+    rows: list[list[bytes]] = field(init=False)
     """For each tile level from 1 the hashes of its unfinished tile."""
+    settled: Position = field(init=False)
+    """After the last full bundle."""
 
-    def __post_init__(self) -> None:
-        self.chain = first_chain(self.checkpoint.origin)
+    def __post_init__(self, start: Position) -> None:
+        self.chain, self.time, self.first_time = start.chain, start.time, start.first_time
+        self.frontier, self.rows = start.frontier(), [list(row) for row in start.rows]
+        self.settled = start
 
     @property
-    def keep(self) -> int | None:
-        """The bundle whose leaves are needed to know the tree of the earlier checkpoint."""
-        return None if self.earlier is None else self.earlier.size // WIDTH
+    def checkpoint(self) -> Checkpoint:
+        return self.signed.checkpoint
+
+    @property
+    def keep(self) -> frozenset[int]:
+        """The bundles whose leaves are needed to know the trees of the earlier checkpoints."""
+        return frozenset(each.checkpoint.size // WIDTH for each in self.earlier)
 
     def step(self, finding: Finding) -> None:
         """Join the next bundle to what was verified before it."""
@@ -184,6 +233,8 @@ class _Walk:
         self.frontier = _grown(self.frontier, finding.root, finding.leaves)
         if finding.root is not None:
             self._fill(1, finding.root)
+            rows = tuple(map(tuple, self.rows))
+            self.settled = Position(self.frontier.size, self.chain, self.time, self.first_time, rows)
 
     def close(self) -> None:
         """Check what can only be known at the end: the last tile of each level, and the root."""
@@ -191,8 +242,9 @@ class _Walk:
             if row:
                 self._check_tile(level, row)
         _require_root(self.frontier, self.checkpoint.root)
-        if self.earlier is not None and self.earlier.size == self.frontier.size:
-            self._require_earlier(self.frontier)
+        for each in self.earlier:
+            if each.checkpoint.size == self.frontier.size:
+                self._require_earlier(each, self.frontier)
 
     def _fill(self, level: int, root: bytes) -> None:
         """Add the root of a full tile to the tile above it, which may fill that one in turn."""
@@ -214,16 +266,14 @@ class _Walk:
             raise _tile_error(tile, stored, row)
 
     def _check_earlier(self, finding: Finding) -> None:
-        more = self.earlier.size - self.frontier.size if self.earlier else -1
-        if 0 <= more < finding.bundle.width:
-            self._require_earlier(self.frontier.extend(finding.leaves[:more]))
+        for each in self.earlier:
+            more = each.checkpoint.size - self.frontier.size
+            if 0 <= more < finding.bundle.width:
+                self._require_earlier(each, self.frontier.extend(finding.leaves[:more]))
 
-    def _require_earlier(self, frontier: Frontier) -> None:
-        if self.earlier is not None and frontier.root() != self.earlier.root:
-            raise VerificationError(
-                f"an entry before {self.earlier.size} was replaced: the log no longer begins with the tree "
-                "of the earlier checkpoint"
-            )
+    def _require_earlier(self, earlier: Signed, frontier: Frontier) -> None:
+        if frontier.root() != earlier.checkpoint.root:
+            raise rewritten(earlier, self.signed)
 
     def _accused(self, finding: Finding) -> VerificationError:
         """Name the entry at which a bundle fails."""

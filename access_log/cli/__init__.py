@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Final
 
-from access_log.cli import openings, receipts, verifying
+from access_log.cli import comparing, openings, receipts, verifying
 from access_log.cli.output import cannot_tell, does_not_verify, good
 from access_log.cli.parsing import parser_of
 from access_log.errors import AccessLogError, SourceError
@@ -17,6 +17,7 @@ COMMANDS: Final = (
     verifying.COMMAND,
     receipts.COMMAND,
     openings.COMMAND,
+    comparing.COMMAND,
 )
 
 _DESCRIPTION: Final = """\

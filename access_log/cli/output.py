@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Final, TextIO
 
+from access_log.contradiction import ContradictionError
 from access_log.errors import AccessLogError, VerificationError
 from access_log.payload import JSON
 from access_log.verify import Progress
@@ -42,14 +43,30 @@ def good(report: Report, *, as_json: bool) -> int:
 
 
 def does_not_verify(error: AccessLogError, *, as_json: bool) -> int:
-    """Print what does not verify, and return the exit code."""
-    index = error.index if isinstance(error, VerificationError) else None
-    reason = error.reason if isinstance(error, VerificationError) else str(error)
-    if as_json:
-        _print(json.dumps({"ok": False, "tampered": True, "index": index, "reason": reason}))
-    else:
-        _print(f"Does not verify: {plain(str(error))}.")
+    """Print what does not verify, with the evidence where there is some, and return the exit code."""
+    _print(json.dumps(finding_of(error)) if as_json else "\n".join(_in_words(error)))
     return TAMPERED
+
+
+def finding_of(error: AccessLogError) -> dict[str, JSON]:
+    """The JSON object of what does not verify."""
+    found: dict[str, JSON] = {
+        "ok": False,
+        "tampered": True,
+        "index": error.index if isinstance(error, VerificationError) else None,
+        "reason": error.reason if isinstance(error, VerificationError) else str(error),
+    }
+    if isinstance(error, ContradictionError):
+        found |= {"kind": error.kind.value, "evidence": list(error.evidence)}
+    return found
+
+
+def _in_words(error: AccessLogError) -> Iterator[str]:
+    yield f"Does not verify: {plain(str(error))}."
+    if isinstance(error, ContradictionError):
+        for note, which in zip(error.evidence, ("known before", "found now"), strict=True):
+            yield f"\nEvidence, the checkpoint {which}, as it was signed:\n"
+            yield from map(plain, note.splitlines())
 
 
 def cannot_tell(message: str, *, as_json: bool) -> int:

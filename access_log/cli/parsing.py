@@ -80,8 +80,19 @@ def log_key(parser: Parser) -> None:
 
 
 def log_source(parser: Parser) -> None:
-    """The published log, opened by `sources.source_of(options.log)`."""
+    """The published log, opened by `reading.source`."""
     parser.add_argument("log", metavar="DIRECTORY-or-URL", help="the root that holds 'checkpoint' and 'tile'")
+    plain_http(parser)
+
+
+def plain_http(parser: Parser) -> None:
+    """`--plain-http`, for whatever takes an address."""
+    parser.add_argument(
+        "--plain-http",
+        action="store_true",
+        help="read from http:// addresses of other machines too; the log's signature protects what is read, "
+        "but others can see and cut it",
+    )
 
 
 def jobs(parser: Parser, what: str) -> None:

@@ -1,14 +1,26 @@
-"""What a command is given: keys and files, each within a limit."""
+"""What a command is given: logs, keys and files, each within a limit."""
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from access_log.checkpoint import MAX_NOTE, Checkpoint, VerifierKey, open_note, parse_keys
+from access_log.checkpoint import MAX_NOTE, VerifierKey, open_note, parse_keys
+from access_log.contradiction import Signed
 from access_log.errors import AccessLogError, FormatError, SourceError, VerificationError
+from access_log.sources import Source, source_of
 
 _MAX_KEYS: Final = 64 * 1024
+
+
+def source(options: argparse.Namespace) -> Source:
+    """Open the log named by `parsing.log_source`.
+
+    Raises:
+        SourceError: There is no such directory, or it is no address of a log.
+    """
+    return source_of(options.log, plain=options.plain_http)
 
 
 def keys(named: str) -> tuple[VerifierKey, ...]:
@@ -32,7 +44,7 @@ def keys(named: str) -> tuple[VerifierKey, ...]:
         ) from None
 
 
-def checkpoint(file: str, keys: Sequence[VerifierKey], what: str) -> Checkpoint:
+def checkpoint(file: str, keys: Sequence[VerifierKey], what: str) -> Signed:
     """Read a checkpoint that was kept, and verify its signature.
 
     Args:
@@ -46,7 +58,7 @@ def checkpoint(file: str, keys: Sequence[VerifierKey], what: str) -> Checkpoint:
     """
     note = read(file, MAX_NOTE)
     try:
-        return open_note(note, keys)
+        return Signed(open_note(note, keys), note.decode())
     except AccessLogError as error:
         raise VerificationError(f"{what} itself does not verify ({error})") from None
 

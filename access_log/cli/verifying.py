@@ -1,15 +1,21 @@
 """`verify`: audit a whole published log."""
 
 import argparse
+import os
+from pathlib import Path
 from typing import Final
 
-from access_log.cli import reading
+from access_log.checkpoint import VerifierKey
+from access_log.cli import reading, writing
 from access_log.cli.output import Report, iso, progress
 from access_log.cli.parsing import Command, Parser, jobs, log_key, log_source
+from access_log.contradiction import Signed
 from access_log.encoding import to_base64
+from access_log.errors import FormatError, SourceError
 from access_log.payload import JSON
-from access_log.sources import Website, source_of
-from access_log.verify import verify_log
+from access_log.position import MAX_STATE, Position, read_state, write_state
+from access_log.verify import Audit, verify_log
+from access_log.web import Website
 
 _CONNECTIONS: Final = 8
 
@@ -20,20 +26,57 @@ def _arguments(parser: Parser) -> None:
     parser.add_argument(
         "--from-checkpoint",
         metavar="FILE",
-        help="a checkpoint you kept: also show that nothing it covered was replaced or taken away",
+        action="append",
+        default=[],
+        help="a checkpoint you kept: also show that nothing it covered was replaced or taken away; may be "
+        "repeated",
     )
-    jobs(parser, f"check N bundles side by side (default: 1 for a directory, {_CONNECTIONS} for a URL)")
+    parser.add_argument(
+        "--state",
+        metavar="FILE",
+        help="go on from where the last good run with this file ended, and note where this one does; "
+        "keep the file where nobody else can write it",
+    )
+    jobs(
+        parser,
+        f"check N bundles side by side (default: as many as cores for a directory, {_CONNECTIONS} for a URL)",
+    )
 
 
 def _run(options: argparse.Namespace) -> Report:
     keys = reading.keys(options.log_key)
-    source = source_of(options.log)
-    earlier = None
-    if options.from_checkpoint is not None:
-        earlier = reading.checkpoint(options.from_checkpoint, keys, "the earlier checkpoint")
-    side_by_side = options.jobs or (_CONNECTIONS if isinstance(source, Website) else 1)
+    source = reading.source(options)
+    earlier = [reading.checkpoint(file, keys, "the earlier checkpoint") for file in options.from_checkpoint]
+    resume = None if options.state is None else _resumed(options.state, keys)
+    side_by_side = options.jobs or (_CONNECTIONS if isinstance(source, Website) else _cores())
     with progress() as show:
-        audit = verify_log(source, keys, earlier=earlier, jobs=side_by_side, progress=show)
+        audit = verify_log(source, keys, earlier=earlier, resume=resume, jobs=side_by_side, progress=show)
+    if options.state is not None:
+        writing.replace(options.state, write_state(audit.position, audit.signed), private=True)
+    return _report(audit, earlier)
+
+
+def _resumed(file: str, keys: tuple[VerifierKey, ...]) -> tuple[Position, Signed] | None:
+    """Where the last run with this file ended; None if there was none."""
+    try:
+        if not Path(file).exists():
+            return None
+    except (OSError, ValueError):  # Reading it says what is wrong with the path.
+        pass
+    try:
+        return read_state(reading.text(file, MAX_STATE, "it"), keys)
+    except FormatError as error:
+        raise SourceError(
+            f"{file} cannot be used ({error}): move it away to audit the log from its first entry"
+        ) from None
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _report(audit: Audit, earlier: list[Signed]) -> Report:
     checkpoint = audit.checkpoint
     first = None if audit.first_time is None else iso(audit.first_time)
     last = None if audit.last_time is None else iso(audit.last_time)
@@ -42,19 +85,29 @@ def _run(options: argparse.Namespace) -> Report:
         "size": checkpoint.size,
         "root": to_base64(checkpoint.root),
         "chain": to_base64(audit.chain),
+        "begun_at": audit.begun_at,
         "first_time": first,
         "last_time": last,
     }
-    words = (
-        f"Good: all {checkpoint.size:,} entries of {checkpoint.origin} verify.\n"
-        "  Each is of the format, none is earlier than the one before, the chain runs through all of them,\n"
-        "  and the tree over them has the root that the log signed.\n"
-        f"  Root: {found['root']}"
-    )
+    if audit.begun_at:
+        words = (
+            f"Good: the {checkpoint.size - audit.begun_at:,} entries from {audit.begun_at:,} on of "
+            f"{checkpoint.origin} verify.\n"
+            f"  They go on from the {audit.begun_at:,} before them, which an earlier run with this state\n"
+            "  file verified. The signed tree still holds those as they were; that they are still served\n"
+            "  was not looked at.\n"
+        )
+    else:
+        words = (
+            f"Good: all {checkpoint.size:,} entries of {checkpoint.origin} verify.\n"
+            "  Each is of the format, none is earlier than the one before, the chain runs through all of\n"
+            "  them, and the tree over them has the root that the log signed.\n"
+        )
+    words += f"  Root: {found['root']}"
     if first and last:
         words += f"\n  From {first} to {last}."
-    if earlier is not None:
-        words += f"\n  The {earlier.size:,} entries of the earlier checkpoint are unchanged."
+    for each in earlier:
+        words += f"\n  The {each.checkpoint.size:,} entries of the earlier checkpoint are unchanged."
     return Report(found, words)
 
 
@@ -64,6 +117,7 @@ COMMAND: Final = Command(
     examples=(
         "verify https://vault.example/log --log-key log.key",
         "verify ./log --log-key log.key --from-checkpoint last-month.checkpoint",
+        "verify https://vault.example/log --log-key log.key --state my.state",
         "verify ./log --log-key vault.example/log/2026+1a2b3c4d+AQID... --json",
     ),
     arguments=_arguments,

@@ -15,9 +15,9 @@ from access_log.checkpoint import VerifierKey, open_note
 from access_log.errors import VerificationError
 from access_log.log import Log
 from access_log.merkle import leaf_hash
-from access_log.sources import Website
 from access_log.tiles import Tile, decode_bundle, hashes_in, tile_root
 from access_log.verify import verify_log
+from access_log.web import Website
 from tests.access_log.logs import append, as_owner, keys_of, root_of, stored_entries
 from tests.loopback import bound, serving
 

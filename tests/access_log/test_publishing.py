@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log.checkpoint import Checkpoint, SigningKey, open_note
+from access_log.contradiction import Signed
 from access_log.durable import DurableFolder
 from access_log.errors import FolderError, OutsideLockError, VerificationError
 from access_log.fetch import read_tile
@@ -138,10 +139,10 @@ async def test_every_checkpoint_ever_published_stays_verifiable(
             await append(log, step)
             await publish(log, folder, whole=whole)
             notes.append((folder / "checkpoint").read_bytes())
-        earlier: Checkpoint | None = None
+        earlier: list[Signed] = []
         for note in notes:
             found = verify_log(_Earlier(Directory(folder), note), keys_of(log), earlier=earlier)
-            earlier = found.checkpoint
+            earlier.append(found.signed)
 
 
 async def test_files_of_a_run_that_was_interrupted_are_compared(log: Log, folder: Path) -> None:

@@ -1,12 +1,14 @@
 """The audit of a published log (FORMAT 10): every alteration is found, and named by its index."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from access_log.checkpoint import Checkpoint, SigningKey
+from access_log.checkpoint import MAX_NOTE, Checkpoint, SigningKey
+from access_log.contradiction import Signed
 from access_log.entry import next_chain
 from access_log.errors import AccessLogError, FormatError, SourceError, VerificationError
 from access_log.merkle import EMPTY_ROOT, Frontier, leaf_hash
@@ -49,7 +51,11 @@ def rows_of(size: int) -> dict[int, bytes]:
     return dict(enumerate(ENTRIES[:size]))
 
 
-def verdict(memory: Memory, **options: Checkpoint) -> VerificationError:
+def signed(checkpoint: Checkpoint) -> Signed:
+    return Signed(checkpoint, SIGNER.sign(checkpoint) if checkpoint.origin == ORIGIN else "")
+
+
+def verdict(memory: Memory, **options: Sequence[Signed]) -> VerificationError:
     with pytest.raises(VerificationError) as caught:
         verify_log(memory, KEYS, **options)  # type: ignore[arg-type]
     return caught.value
@@ -261,24 +267,24 @@ def test_a_checkpoint_that_is_missing_or_malformed() -> None:
     with pytest.raises(FormatError):
         verify_log(Memory({"checkpoint": b"<html>"}), KEYS)
     with pytest.raises(FormatError, match="more than"):
-        verify_log(Memory({"checkpoint": b"x" * 100_000}), KEYS)
+        verify_log(Memory({"checkpoint": b"x" * (MAX_NOTE + 1)}), KEYS)
 
 
 @given(st.sampled_from([0, *EDGES]), SIZES)
 def test_an_earlier_checkpoint_must_still_be_in_the_log(older: int, newer: int) -> None:
     memory = publish(ENTRIES[:newer])
-    earlier = checkpoint_at(older)
+    earlier = [signed(checkpoint_at(older))]
     if older > newer:
         error = verdict(memory, earlier=earlier)
         assert (error.index, "was cut" in error.reason) == (newer, True)
         return
     assert verify_log(memory, KEYS, earlier=earlier).checkpoint.size == newer
     other = Checkpoint(ORIGIN, older, bytes(32))
-    assert "replaced" in verdict(memory, earlier=other).reason
+    assert "replaced" in verdict(memory, earlier=[signed(other)]).reason
 
 
 def test_an_earlier_checkpoint_of_another_log_is_refused() -> None:
-    earlier = Checkpoint("other.example", 1, bytes(32))
+    earlier = [signed(Checkpoint("other.example", 1, bytes(32)))]
     assert "another log" in verdict(publish(ENTRIES[:3]), earlier=earlier).reason
 
 
