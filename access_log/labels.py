@@ -3,12 +3,12 @@
 People are given month keys, never a stream key; the label master never leaves the vault.
 """
 
-from hmac import digest
 from time import gmtime
 
 from access_log.encoding import HASH_SIZE
 from access_log.entry import LAST_TIME
 from access_log.errors import FormatError
+from access_log.mac import Mac
 
 STREAM_ID_SIZE = 16
 _MAX_ORIGIN = 255
@@ -29,7 +29,7 @@ def stream_key(master: bytes, stream_id: bytes) -> bytes:
     """
     if len(master) != HASH_SIZE or len(stream_id) != STREAM_ID_SIZE:
         raise FormatError("a label master has 32 bytes and a stream id 16")
-    return digest(master, b"creditvault stream v1" + stream_id, "sha256")
+    return Mac(master)(b"creditvault stream v1" + stream_id)
 
 
 def month_key(key: bytes, origin: str, month: int) -> bytes:
@@ -49,7 +49,35 @@ def month_key(key: bytes, origin: str, month: int) -> bytes:
     if not 0 < month <= _MAX_MONTH or not 1 <= month % 100 <= _MONTHS:
         raise FormatError("a month is written yyyymm")
     message = b"creditvault label v1" + bytes((len(name),)) + name + month.to_bytes(4, "big")
-    return digest(key, message, "sha256")
+    return Mac(key)(message)
+
+
+class Labels:
+    """The labels of one stream in one month.
+
+    Args:
+        key: The month key, 32 bytes.
+
+    Raises:
+        FormatError: The key does not have 32 bytes.
+    """
+
+    __slots__ = ("_mac",)
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != HASH_SIZE:
+            raise FormatError("a month key has 32 bytes")
+        self._mac = Mac(key)
+
+    def of(self, seq: int) -> bytes:
+        """The label of the entry with this number, counted from 1 in each month.
+
+        Raises:
+            FormatError: The number is not between 1 and 2^64 - 1.
+        """
+        if not 1 <= seq <= _MAX_SEQ:
+            raise FormatError("numbers in a month begin at 1")
+        return self._mac(seq.to_bytes(8, "big"))
 
 
 def label(key: bytes, seq: int) -> bytes:
@@ -58,9 +86,7 @@ def label(key: bytes, seq: int) -> bytes:
     Raises:
         FormatError: The number is not between 1 and 2^64 - 1, or the key not 32 bytes.
     """
-    if len(key) != HASH_SIZE or not 1 <= seq <= _MAX_SEQ:
-        raise FormatError("a month key has 32 bytes and numbers in a month begin at 1")
-    return digest(key, seq.to_bytes(8, "big"), "sha256")
+    return Labels(key).of(seq)
 
 
 def month_of(time_ms: int) -> int:

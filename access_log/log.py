@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+import psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -32,13 +33,14 @@ from access_log.lock import OutsideLock, Raised
 from access_log.merkle import EMPTY_ROOT, Frontier
 from access_log.payload import Payload
 from access_log.receipt import write_receipt
-from access_log.sequence import Event, Head, LabelMaker, RequestMark, Sequenced, sequence
+from access_log.sequence import Event, Head, LabelMaker, Receipts, RequestMark, Sequenced, Sequencing
 from access_log.tiles import WIDTH
 from access_log.writes import StreamKind
 
 MAX_CLOCK_LEAD_MS = 60_000
 STREAM_ID_SIZE = 16
 _ROOTS_REMEMBERED = 64
+_AT_ONCE = 48  # payloads of about 2 KB: what a socket takes at once, so that PostgreSQL works beside us
 SYSTEM_STREAM = hashlib.sha256(b"creditvault system stream v1").digest()[:STREAM_ID_SIZE]
 NOT_FOUND_STREAM = hashlib.sha256(b"creditvault not-found stream v1").digest()[:STREAM_ID_SIZE]
 
@@ -78,7 +80,7 @@ class Writing:
     events: list[Event] = field(default_factory=list)
     indexes: list[int] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
-    receipts: list[str] = field(default_factory=list)
+    receipts: Sequence[str] = ()
 
     @property
     def now(self) -> datetime:
@@ -204,10 +206,7 @@ class Log:
         note = await self._raise(new.frontier)
         writing.payloads = new.payloads
         writing.indexes = list(range(writing.head.size, new.frontier.size))
-        writing.receipts = [
-            write_receipt(entry, index, proof, note)
-            for entry, index, proof in zip(new.entries, writing.indexes, new.proofs, strict=True)
-        ]
+        writing.receipts = Receipts(new, note)
 
     async def receipt(self, connection: AsyncConnection, index: int, entry: bytes) -> str:
         """A receipt of an older entry against the newest raised checkpoint.
@@ -260,7 +259,11 @@ class Log:
         connection, events = writing.connection, writing.events
         await self.sealer.prepare(max(writing.head.now, writing.head.time))
         places = await writes.places_of(connection, {event.stream for event in events})
-        new = sequence(writing.head, events, places, self._labels, self.sealer.seal)
+        sequencing = Sequencing(writing.head, places, self._labels, self.sealer.seal)
+        async with writes.storing_payloads(connection, self.number) as store:
+            for at in range(0, len(events), _AT_ONCE):
+                await store.write(sequencing.take(events[at : at + _AT_ONCE]))
+        new = sequencing.finish()
         await writes.append(connection, self.number, new, events)
         return new
 
@@ -320,12 +323,22 @@ def _require_same(stored_root: bytes, signed_root: bytes) -> None:
         raise LogStateError("the stored entries do not give the root that was signed")
 
 
+# Payloads are sent past SQLAlchemy, which would otherwise have translated the driver's errors.
+_DATABASE_IS_GONE = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
+
+
 @asynccontextmanager
 async def _database_errors() -> AsyncIterator[None]:
     """Turns a database that is gone, slow or read-only into the log's own retryable error."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+    except _DATABASE_IS_GONE as error:
         raise LogUnavailableError("the database cannot be reached or refuses to write now") from error
     except DBAPIError as error:
         if error.connection_invalidated:

@@ -149,49 +149,55 @@ def _frontier_of(size: int, rows: Sequence[_Row]) -> Frontier:
     return Frontier(size, tuple(reversed(edge)))
 
 
-def batch_proofs(frontier: Frontier, leaves: Sequence[bytes]) -> list[tuple[bytes, ...]]:
-    """Prove every new leaf in the tree that all of them together make.
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A tree that has grown by a batch of leaves.
 
-    Args:
-        frontier: The tree before the batch.
-        leaves: The batch's leaf hashes, in order.
-
-    Returns:
-        For leaf `i` the inclusion proof of index `frontier.size + i` in the tree of size
-        `frontier.size + len(leaves)`, sibling of the leaf first.
+    Attributes:
+        first: The size before.
+        frontier: The tree with the batch.
     """
-    return extend_with_proofs(frontier, leaves)[1]
+
+    first: int
+    frontier: Frontier
+    _rows: list[_Row]
+
+    def proofs(self) -> list[tuple[bytes, ...]]:
+        """Prove every new leaf in the tree that all of them together make.
+
+        Returns:
+            For leaf `i` of the batch the inclusion proof of index `first + i` in the tree of the grown size,
+            sibling of the leaf first.
+        """
+        size, rows = self.frontier.size, self._rows
+        if size == self.first:
+            return []
+        partial = _partial_roots(size, rows)
+        # From the root downwards a node's proof is its sibling before its parent's proof, so leaves
+        # share the upper part and each level costs one step per node.
+        above: list[tuple[bytes, ...]] = [()]
+        above_first = 0
+        for level in reversed(range(len(rows))):
+            row, edge, full = rows[level], partial[level], size >> level
+            first = self.first >> level
+            here: list[tuple[bytes, ...]] = []
+            for index in range(first, ((size - 1) >> level) + 1):
+                tail = above[(index >> 1) - above_first]
+                sibling = index ^ 1
+                if sibling < full:
+                    here.append((row.nodes[sibling - row.first], *tail))
+                elif sibling == full and edge is not None:
+                    here.append((edge, *tail))
+                else:
+                    here.append(tail)  # No sibling: the node moves up a level as it is.
+            above, above_first = here, first
+        return above
 
 
-def extend_with_proofs(
-    frontier: Frontier, leaves: Sequence[bytes]
-) -> tuple[Frontier, list[tuple[bytes, ...]]]:
-    """`Frontier.extend` and `batch_proofs` in one pass over the batch, hashing each node once."""
+def grow(frontier: Frontier, leaves: Sequence[bytes]) -> Growth:
+    """Add a batch of leaf hashes to a tree, ready to prove each; every node is hashed once."""
     rows = _grow(frontier, leaves)
-    size = frontier.size + len(leaves)
-    grown = _frontier_of(size, rows)
-    if not leaves:
-        return grown, []
-    partial = _partial_roots(size, rows)
-    # From the root downwards a node's proof is its sibling before its parent's proof, so leaves
-    # share the upper part and each level costs one step per node.
-    above: list[tuple[bytes, ...]] = [()]
-    above_first = 0
-    for level in reversed(range(len(rows))):
-        row, edge, full = rows[level], partial[level], size >> level
-        first = frontier.size >> level
-        here: list[tuple[bytes, ...]] = []
-        for index in range(first, ((size - 1) >> level) + 1):
-            tail = above[(index >> 1) - above_first]
-            sibling = index ^ 1
-            if sibling < full:
-                here.append((row.nodes[sibling - row.first], *tail))
-            elif sibling == full and edge is not None:
-                here.append((edge, *tail))
-            else:
-                here.append(tail)  # No sibling: the node moves up a level as it is.
-        above, above_first = here, first
-    return grown, above
+    return Growth(frontier.size, _frontier_of(frontier.size + len(leaves), rows), rows)
 
 
 def _partial_roots(size: int, rows: Sequence[_Row]) -> list[bytes | None]:

@@ -14,12 +14,12 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 from hmac import compare_digest
-from hmac import digest as hmac_digest
 from typing import Final, TypeAlias, cast
 
 from access_log.encoding import HASH_SIZE, from_base64, to_base64
 from access_log.entry import Entry, EntryType
 from access_log.errors import FormatError, VerificationError
+from access_log.mac import Mac
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -27,9 +27,10 @@ VERSION: Final = 1
 FIRST_PREVIOUS: Final = bytes(HASH_SIZE)
 """`previous` of a stream's first entry."""
 
-_COMMITMENT_KEY: Final = b"creditvault access-log commitment v1"
+_COMMITMENT: Final = Mac(b"creditvault access-log commitment v1")
 _DIGEST_VERSION: Final = b"\x01"
 _PLACE: Final = ("seq", "previous")
+_NO_PLACE: Final = (b"", b"")
 _MAX_SEQ: Final = 2**64 - 1
 _NULL: Final = "null"
 _TYPES: Final = {int(each): each for each in EntryType}
@@ -66,6 +67,16 @@ class _Layout:
     def prefixes(self) -> tuple[bytes, ...]:
         """`u8 len(name) ‖ name` of each attribute."""
         return tuple(bytes((len(name),)) + name.encode() for name in self.names)
+
+    @cached_property
+    def absent(self) -> tuple[bytes, ...]:
+        """What is hashed behind the salt of an attribute that is absent."""
+        return tuple(_hashed(prefix, _NULL.encode()) for prefix in self.prefixes)
+
+    @cached_property
+    def place(self) -> int:
+        """Where `seq` stands among the attributes; `previous` follows it."""
+        return self.names.index(_PLACE[0])
 
     def opened(self, party: Party) -> int:
         """How many attributes, from the first, the party may open."""
@@ -129,14 +140,14 @@ class Payload:
         texts: The value of each attribute as the JSON text that is stored and hashed.
         salts: The attributes' salts one after the other, 32 bytes each.
         blind: What hides the commitment, 32 bytes.
-        digests: The hash of each attribute; empty until `with_place`.
+        digests: The hash of each attribute; those of the place are empty until `with_place`.
     """
 
     type: EntryType
     texts: tuple[str, ...]
     salts: bytes
     blind: bytes
-    digests: tuple[bytes, ...] = ()
+    digests: tuple[bytes, ...]
 
     @classmethod
     def create(cls, entry_type: EntryType, values: Mapping[str, JSON]) -> "Payload":
@@ -153,9 +164,24 @@ class Payload:
         if not values.keys() <= layout.given:
             unknown = sorted(values.keys() - layout.given)
             raise FormatError(f"an entry of type {entry_type.name} has no attribute {unknown[0]} to be given")
-        texts = tuple([_text(values.get(name)) for name in layout.names])
-        secret = os.urandom(HASH_SIZE * (len(texts) + 1))
-        return cls(entry_type, texts, secret[HASH_SIZE:], secret[:HASH_SIZE])
+        # Everything but the place is hashed here, and so need not be under the head lock.
+        secret = os.urandom(HASH_SIZE * (len(layout.names) + 1))
+        blind, salts = secret[:HASH_SIZE], secret[HASH_SIZE:]
+        texts: list[str] = []
+        digests: list[bytes] = []
+        at = 0
+        for name, prefix, absent in zip(layout.names, layout.prefixes, layout.absent, strict=True):
+            value = values.get(name)
+            if value is None:
+                text, hashed = _NULL, absent
+            else:
+                text, raw = _text(value)
+                hashed = _hashed(prefix, raw)
+            texts.append(text)
+            digests.append(sha256(b"\x20" + salts[at : at + HASH_SIZE] + hashed).digest())
+            at += HASH_SIZE
+        digests[layout.place : layout.place + len(_PLACE)] = _NO_PLACE
+        return cls(entry_type, tuple(texts), salts, blind, tuple(digests))
 
     def with_place(self, seq: int, previous: bytes) -> "Payload":
         """Put the payload at its place in its stream, after which it can be committed to.
@@ -169,11 +195,19 @@ class Payload:
         """
         if not 1 <= seq <= _MAX_SEQ or len(previous) != HASH_SIZE:
             raise FormatError("a place in a stream is a number from 1 and a hash of 32 bytes")
-        texts = list(self.texts)
-        at = _LAYOUTS[self.type].names.index("seq")
-        texts[at : at + len(_PLACE)] = [str(seq), f'"{to_base64(previous)}"']
+        layout, salts = _LAYOUTS[self.type], self.salts
+        at, behind = layout.place, layout.place + len(_PLACE)
+        place = (str(seq), f'"{to_base64(previous)}"')
+        digests = [
+            _digest(salts[one * HASH_SIZE : (one + 1) * HASH_SIZE], layout.prefixes[one], text)
+            for one, text in enumerate(place, at)
+        ]
         return Payload(
-            self.type, tuple(texts), self.salts, self.blind, _digests(self.type, texts, self.salts)
+            self.type,
+            (*self.texts[:at], *place, *self.texts[behind:]),
+            salts,
+            self.blind,
+            (*self.digests[:at], *digests, *self.digests[behind:]),
         )
 
     def commitment(self, label: bytes) -> bytes:
@@ -192,14 +226,12 @@ class Payload:
             FormatError: The payload has no place yet.
         """
         self._require_place()
-        plain = {
-            "v": VERSION,
-            "type": int(self.type),
-            "blind": to_base64(self.blind),
-            "salts": to_base64(self.salts),
-            "values": self.texts,
-        }
-        return _ENCODER.encode(plain).encode()
+        # Put together by hand: the encoder would be made anew for every payload.
+        values = ",".join(map(_ENCODER.encode, self.texts))
+        return (
+            f'{{"v":{VERSION},"type":{self.type:d},"blind":"{to_base64(self.blind)}",'
+            f'"salts":"{to_base64(self.salts)}","values":[{values}]}}'
+        ).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> "Payload":
@@ -266,7 +298,7 @@ class Payload:
         }
 
     def _require_place(self) -> None:
-        if not self.digests:
+        if not self.digests[_LAYOUTS[self.type].place]:
             raise FormatError("the payload has no place in its stream yet: call with_place first")
 
 
@@ -327,41 +359,39 @@ def _read_opening(
 
 def _digests(entry_type: EntryType, texts: Sequence[str], salts: bytes) -> tuple[bytes, ...]:
     """Hash every attribute with its salt."""
-    # This runs for every entry that is written: one comprehension, no calls but the hash.
-    values = [text.encode() for text in texts]
-    starts = range(0, len(salts), HASH_SIZE)
-    parts = zip(starts, _LAYOUTS[entry_type].prefixes, values, strict=True)
+    prefixes = _LAYOUTS[entry_type].prefixes
     return tuple(
         [
-            sha256(b"\x20" + salts[at : at + HASH_SIZE] + prefix + _U32(len(value)) + value).digest()
-            for at, prefix, value in parts
+            _digest(salts[at * HASH_SIZE : (at + 1) * HASH_SIZE], prefix, text)
+            for at, (prefix, text) in enumerate(zip(prefixes, texts, strict=True))
         ]
     )
 
 
 def _digest(salt: bytes, prefix: bytes, text: str) -> bytes:
     """Hash one attribute; `prefix` is `u8 len(name) ‖ name`."""
-    value = text.encode()
-    return sha256(b"\x20" + salt + prefix + _U32(len(value)) + value).digest()
+    return sha256(b"\x20" + salt + _hashed(prefix, text.encode())).digest()
+
+
+def _hashed(prefix: bytes, value: bytes) -> bytes:
+    """What is hashed of an attribute behind its salt."""
+    return prefix + _U32(len(value)) + value
 
 
 def _commitment(entry_type: EntryType, digests: Sequence[bytes], blind: bytes, label: bytes) -> bytes:
     if len(label) != HASH_SIZE:
         raise FormatError("a label has 32 bytes")
     combined = sha256(b"\x21" + bytes((entry_type, len(digests))) + b"".join(digests)).digest()
-    return hmac_digest(_COMMITMENT_KEY, blind + label + _DIGEST_VERSION + combined, "sha256")
+    return _COMMITMENT(blind + label + _DIGEST_VERSION + combined)
 
 
-def _text(value: JSON) -> str:
-    """The JSON text that will be stored and hashed."""
-    if value is None:
-        return _NULL
+def _text(value: JSON) -> tuple[str, bytes]:
+    """The JSON text that will be stored, and its bytes, which are hashed."""
     try:
         text = _ENCODER.encode(value)
-        text.encode()
+        return text, text.encode()
     except (TypeError, ValueError, RecursionError):
         raise FormatError("a value of the payload has no JSON form") from None
-    return text
 
 
 def _value(text: str) -> JSON:

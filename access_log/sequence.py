@@ -1,13 +1,17 @@
 """Sequencing: from events to entries, chained, committed to and sealed. It does no I/O (FORMAT 9)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
 from uuid import UUID
 
 from access_log import labels
 from access_log.entry import Entry, next_chain
-from access_log.merkle import Frontier, extend_with_proofs, leaf_hash
+from access_log.labels import Labels
+from access_log.merkle import Frontier, Growth, grow, leaf_hash
 from access_log.payload import Payload
+from access_log.receipt import write_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,67 +64,141 @@ class LabelMaker:
         """The key of one stream for one month."""
         return labels.month_key(labels.stream_key(self.master, stream_id), self.origin, month)
 
+    def labels(self, stream_id: bytes, month: int) -> Labels:
+        """The labels of one stream in one month."""
+        return Labels(self.month_key(stream_id, month))
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPayload:
+    """A payload as it is stored: of which entry, until when (yyyymm), and the ciphertext."""
+
+    index: int
+    expiry_id: int
+    ciphertext: bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Sequenced:
-    """What one transaction appends: entries with their proofs in the tree they make, and all that changes.
+    """What one transaction appends beside the sealed payloads, and all that changes.
 
     Attributes:
         time: of every entry, ms since the epoch.
-        sealed: (expiry id, ciphertext) of each payload.
         places: where each touched stream stands afterwards.
     """
 
-    first: int
     time: int
     chain: bytes
-    frontier: Frontier
+    growth: Growth
     entries: list[bytes]
     leaves: list[bytes]
-    proofs: list[tuple[bytes, ...]]
     payloads: list[Payload]
-    sealed: list[tuple[int, bytes]]
-    places: dict[bytes, Place]
+    places: Mapping[bytes, Place]
+
+    @property
+    def first(self) -> int:
+        """The index of the first new entry."""
+        return self.growth.first
+
+    @property
+    def frontier(self) -> Frontier:
+        """The tree with the new entries."""
+        return self.growth.frontier
 
 
-def sequence(
-    head: Head,
-    events: Sequence[Event],
-    places: Mapping[bytes, Place],
-    label_maker: LabelMaker,
-    seal: Callable[[int, int, bytes], tuple[int, bytes]],
-) -> Sequenced:
-    """Chains events onto a head.
+class Receipts(Sequence[str]):
+    """The receipts of one transaction's entries, each written when it is asked for.
+
+    Args:
+        new: the entries, which are durable.
+        note: the checkpoint over them, which was raised.
+    """
+
+    def __init__(self, new: Sequenced, note: str) -> None:
+        self._new = new
+        self._note = note
+
+    def __len__(self) -> int:
+        return len(self._new.entries)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        positions = range(len(self))[at]
+        if isinstance(positions, range):
+            return [self._write(position) for position in positions]
+        return self._write(positions)
+
+    def _write(self, at: int) -> str:
+        return write_receipt(self._new.entries[at], self._new.first + at, self._proofs[at], self._note)
+
+    @cached_property
+    def _proofs(self) -> list[tuple[bytes, ...]]:
+        return self._new.growth.proofs()
+
+
+class Sequencing:
+    """Chains events onto a head, in the order of effect.
 
     Args:
         head: the log's head, held under its lock.
-        events: in the order of effect.
-        places: where their streams stand.
+        places: where the events' streams stand.
         label_maker: makes their labels.
         seal: seals a payload's plaintext for (index, time); returns expiry id and ciphertext.
     """
-    time = max(head.now, head.time)
-    month = labels.month_of(time)
-    month_keys = {stream: label_maker.month_key(stream, month) for stream in places}
-    standing = dict(places)
-    chain, index = head.chain, head.size
-    entries: list[bytes] = []
-    leaves: list[bytes] = []
-    payloads: list[Payload] = []
-    sealed: list[tuple[int, bytes]] = []
-    for event in events:
-        place = standing[event.stream]
-        seq = place.seq + 1 if place.month == month else 1
-        label = labels.label(month_keys[event.stream], seq)
-        payload = event.payload.with_place(seq, place.last_leaf)
-        entry = Entry(payload.type, time, chain, label, payload.commitment(label)).encode()
-        leaf = leaf_hash(entry)
-        chain = next_chain(chain, leaf)
-        standing[event.stream] = Place(month, seq, leaf)
-        entries.append(entry)
-        leaves.append(leaf)
-        payloads.append(payload)
-        sealed.append(seal(index, time, payload.encode()))
-        index += 1
-    frontier, proofs = extend_with_proofs(head.frontier, leaves)
-    return Sequenced(head.size, time, chain, frontier, entries, leaves, proofs, payloads, sealed, standing)
+
+    def __init__(
+        self,
+        head: Head,
+        places: Mapping[bytes, Place],
+        label_maker: LabelMaker,
+        seal: Callable[[int, int, bytes], tuple[int, bytes]],
+    ) -> None:
+        self._head = head
+        self._seal = seal
+        self._time = max(head.now, head.time)
+        self._month = labels.month_of(self._time)
+        self._labels = {stream: label_maker.labels(stream, self._month) for stream in places}
+        self._places = dict(places)
+        self._chain = head.chain
+        self._entries: list[bytes] = []
+        self._leaves: list[bytes] = []
+        self._payloads: list[Payload] = []
+
+    def take(self, events: Iterable[Event]) -> list[SealedPayload]:
+        """Makes the entries of the next events; returns their payloads, sealed."""
+        # This runs for every entry that is written, under the head lock.
+        time, month, chain = self._time, self._month, self._chain
+        index = self._head.size + len(self._entries)
+        sealed = []
+        for event in events:
+            stream = event.stream
+            place = self._places[stream]
+            seq = place.seq + 1 if place.month == month else 1
+            label = self._labels[stream].of(seq)
+            payload = event.payload.with_place(seq, place.last_leaf)
+            entry = Entry(payload.type, time, chain, label, payload.commitment(label)).encode()
+            leaf = leaf_hash(entry)
+            chain = next_chain(chain, leaf)
+            self._places[stream] = Place(month, seq, leaf)
+            self._entries.append(entry)
+            self._leaves.append(leaf)
+            self._payloads.append(payload)
+            sealed.append(SealedPayload(index, *self._seal(index, time, payload.encode())))
+            index += 1
+        self._chain = chain
+        return sealed
+
+    def finish(self) -> Sequenced:
+        """The whole transaction's entries."""
+        return Sequenced(
+            time=self._time,
+            chain=self._chain,
+            growth=grow(self._head.frontier, self._leaves),
+            entries=self._entries,
+            leaves=self._leaves,
+            payloads=self._payloads,
+            places=self._places,
+        )

@@ -1,15 +1,19 @@
 """The writer's statements, each used in one place of `log`: what touches the tables when the log grows."""
 
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from enum import IntEnum
+from typing import Any
 
+from psycopg import AsyncCopy
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.entry import first_chain
 from access_log.errors import LogStateError
 from access_log.merkle import Frontier
-from access_log.sequence import Event, Head, Place, Sequenced
+from access_log.sequence import Event, Head, Place, SealedPayload, Sequenced
 
 PARTITION = 8_388_608
 """Entries in one partition of the entry table, as the migration made them."""
@@ -38,9 +42,6 @@ _APPEND = text(
     "WITH entries AS (INSERT INTO access_log.entry (log, index, entry)"
     " SELECT :log, index, entry FROM unnest(CAST(:indexes AS bigint[]), CAST(:entries AS bytea[]))"
     " AS t (index, entry)),"
-    " payloads AS (INSERT INTO access_log.payload (log, index, expiry_id, sealed)"
-    " SELECT :log, index, expiry_id, sealed FROM unnest(CAST(:indexes AS bigint[]),"
-    " CAST(:expiries AS integer[]), CAST(:sealed AS bytea[])) AS t (index, expiry_id, sealed)),"
     " streams AS (UPDATE access_log.stream SET month = t.month, seq = t.seq, last_leaf = t.last_leaf"
     " FROM unnest(CAST(:stream_ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
     " CAST(:last_leaves AS bytea[])) AS t (stream_id, month, seq, last_leaf)"
@@ -54,6 +55,12 @@ _APPEND = text(
     " UPDATE access_log.head SET size = :size, chain = :chain, time = :time, frontier = :frontier"
     " WHERE log = :log"
 )
+_STORE_PAYLOADS = "COPY access_log.payload (log, index, expiry_id, sealed) FROM STDIN (FORMAT binary)"
+# PostgreSQL, COPY, binary format: signature, flags, length of an extension; each row its number of fields,
+# each field its length; the number -1 at the end.
+_COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END = b"\xff\xff"
+_PAYLOAD_ROW = struct.Struct(">hihiqiii").pack
 _OPEN_STREAMS = text(
     "INSERT INTO access_log.stream (stream_id, kind, master, month, seq, last_leaf)"
     " SELECT stream_id, :kind, :master, 0, 0, :zero FROM unnest(CAST(:ids AS bytea[])) AS t (stream_id)"
@@ -115,8 +122,38 @@ async def open_streams(
     )
 
 
+class PayloadStore:
+    """Takes sealed payloads one after the other while PostgreSQL stores those before."""
+
+    def __init__(self, copy: AsyncCopy, log: int) -> None:
+        self._copy = copy
+        self._log = log
+
+    async def write(self, payloads: Iterable[SealedPayload]) -> None:
+        """Sends some; returns when they are on their way, not when they are stored."""
+        await self._copy.write(
+            b"".join(
+                [
+                    _PAYLOAD_ROW(4, 2, self._log, 8, one.index, 4, one.expiry_id, len(one.ciphertext))
+                    + one.ciphertext
+                    for one in payloads
+                ]
+            )
+        )
+
+
+@asynccontextmanager
+async def storing_payloads(connection: AsyncConnection, log: int) -> AsyncIterator[PayloadStore]:
+    """Stores payloads in the connection's transaction; all are stored when the block ends."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    async with driver.cursor() as cursor, cursor.copy(_STORE_PAYLOADS) as copy:
+        await copy.write(_COPY_SIGNATURE)
+        yield PayloadStore(copy, log)
+        await copy.write(_COPY_END)
+
+
 async def append(connection: AsyncConnection, log: int, new: Sequenced, events: Sequence[Event]) -> None:
-    """Writes entries, sealed payloads, stream places, request marks and the head, in one statement."""
+    """Writes entries, stream places, request marks and the head, in one statement."""
     marks = [(new.first + at, event.request) for at, event in enumerate(events) if event.request is not None]
     await connection.execute(
         _APPEND,
@@ -124,8 +161,6 @@ async def append(connection: AsyncConnection, log: int, new: Sequenced, events: 
             "log": log,
             "indexes": list(range(new.first, new.first + len(new.entries))),
             "entries": new.entries,
-            "expiries": [expiry for expiry, _ in new.sealed],
-            "sealed": [ciphertext for _, ciphertext in new.sealed],
             "stream_ids": list(new.places),
             "months": [place.month for place in new.places.values()],
             "seqs": [place.seq for place in new.places.values()],

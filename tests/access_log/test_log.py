@@ -36,7 +36,7 @@ async def append(log: Log, count: int) -> list[str]:
     async with log.writing() as writing:
         for _ in range(count):
             writing.add(Event(SYSTEM_STREAM, Payload.create(EntryType.HEARTBEAT, {})))
-    return writing.receipts
+    return list(writing.receipts)
 
 
 def keys(log: Log) -> list[VerifierKey]:

@@ -14,9 +14,8 @@ from access_log.errors import FormatError, VerificationError
 from access_log.merkle import (
     EMPTY_ROOT,
     Frontier,
-    batch_proofs,
     consistency_proof,
-    extend_with_proofs,
+    grow,
     inclusion_proof,
     leaf_hash,
     root_of,
@@ -87,14 +86,14 @@ def test_a_frontier_knows_the_root_however_it_grew(first: int, more: int) -> Non
 def test_batch_proofs_are_those_of_the_standard(before: int, batch: int) -> None:
     leaves = leaves_of(before + batch)
     frontier = Frontier.empty().extend(leaves[:before])
-    grown, proofs = extend_with_proofs(frontier, leaves[before:])
-    assert grown == frontier.extend(leaves[before:])
-    assert proofs == batch_proofs(frontier, leaves[before:])
+    growth = grow(frontier, leaves[before:])
+    assert (growth.first, growth.frontier) == (before, frontier.extend(leaves[before:]))
+    proofs = growth.proofs()
     assert [list(proof) for proof in proofs] == [
         naive_inclusion(index, leaves) for index in range(before, len(leaves))
     ]
     for index, proof in enumerate(proofs, before):
-        verify_inclusion(index, len(leaves), leaves[index], proof, grown.root())
+        verify_inclusion(index, len(leaves), leaves[index], proof, growth.frontier.root())
 
 
 def node_of(leaves: list[bytes]) -> Any:
@@ -183,5 +182,5 @@ def test_what_is_out_of_bounds_is_refused() -> None:
 def test_the_empty_tree() -> None:
     assert EMPTY_ROOT == sha256(b"").digest() == Frontier.empty().root() == root_of(0, node_of([]))
     assert Frontier.empty().extend([]) == Frontier.empty()
-    assert batch_proofs(Frontier.empty(), []) == []
+    assert grow(Frontier.empty(), []).proofs() == []
     assert leaf_hash(b"x") == sha256(b"\x00x").digest()

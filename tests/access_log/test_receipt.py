@@ -8,13 +8,14 @@ from access_log.checkpoint import Checkpoint
 from access_log.encoding import to_base64
 from access_log.entry import Entry
 from access_log.errors import AccessLogError, FormatError, VerificationError
-from access_log.merkle import Frontier, extend_with_proofs, leaf_hash
+from access_log.merkle import Frontier, grow, leaf_hash
 from access_log.receipt import MAX_RECEIPT, Receipt, parse_receipt, verify_receipt, write_receipt
 from tests.access_log.simulator import KEYS, ORIGIN, SIGNER, make_entries
 
 ENTRIES = make_entries(70)
-GROWN, PROOFS = extend_with_proofs(Frontier.empty(), [leaf_hash(entry) for entry in ENTRIES])
-CHECKPOINT = Checkpoint(ORIGIN, len(ENTRIES), GROWN.root())
+GROWTH = grow(Frontier.empty(), [leaf_hash(entry) for entry in ENTRIES])
+PROOFS = GROWTH.proofs()
+CHECKPOINT = Checkpoint(ORIGIN, len(ENTRIES), GROWTH.frontier.root())
 NOTE = SIGNER.sign(CHECKPOINT)
 RECEIPTS = [
     write_receipt(entry, index, proof, NOTE)
@@ -68,7 +69,7 @@ def test_a_receipt_proves_its_own_entry_index_and_tree_only() -> None:
         verify_receipt(write_receipt(ENTRIES[6], 5, PROOFS[5], NOTE), KEYS)
     with pytest.raises(VerificationError):
         verify_receipt(write_receipt(ENTRIES[5], 6, PROOFS[5], NOTE), KEYS)
-    smaller = SIGNER.sign(Checkpoint(ORIGIN, 69, GROWN.root()))
+    smaller = SIGNER.sign(Checkpoint(ORIGIN, 69, GROWTH.frontier.root()))
     with pytest.raises(VerificationError):
         verify_receipt(write_receipt(ENTRIES[69], 69, PROOFS[69], smaller), KEYS)
 

@@ -3,14 +3,26 @@
 from base64 import b64decode
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from access_log import labels
+from access_log.checkpoint import Checkpoint, SigningKey, VerifierKey
 from access_log.entry import Entry, EntryType, first_chain, next_chain
 from access_log.merkle import Frontier, leaf_hash, verify_inclusion
 from access_log.payload import Party, Payload, check_opening
-from access_log.sequence import Event, Head, LabelMaker, Place, sequence
+from access_log.receipt import verify_receipt
+from access_log.sequence import (
+    Event,
+    Head,
+    LabelMaker,
+    Place,
+    Receipts,
+    SealedPayload,
+    Sequenced,
+    Sequencing,
+)
 
 ORIGIN = "creditvault.test/log"
 MAKER = LabelMaker(bytes(32), ORIGIN)
@@ -28,8 +40,19 @@ def _seal(index: int, time: int, plaintext: bytes) -> tuple[int, bytes]:
     return index, time.to_bytes(8, "big") + plaintext
 
 
-@given(BATCHES)
-def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]]) -> None:
+def _sequence(
+    head: Head, events: list[Event], places: dict[bytes, Place], *, at_once: int = 1
+) -> tuple[Sequenced, list[SealedPayload]]:
+    """Takes the events a few at a time, as the writer does."""
+    sequencing = Sequencing(head, places, MAKER, _seal)
+    sealed = []
+    for at in range(0, len(events), at_once):
+        sealed += sequencing.take(events[at : at + at_once])
+    return sequencing.finish(), sealed
+
+
+@given(BATCHES, st.integers(1, 10))
+def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]], at_once: int) -> None:
     """Clocks jump around the end of a month; streams come in any order."""
     head = Head(0, first_chain(ORIGIN), 0, Frontier.empty(), 0)
     places = dict.fromkeys(STREAMS, NEW)
@@ -39,7 +62,9 @@ def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]]) -> N
         now = MONTH_END + ahead
         head = Head(head.size, head.chain, head.time, head.frontier, now)
         events = [Event(stream, Payload.create(EntryType.HEARTBEAT, {})) for stream in streams]
-        new = sequence(head, events, {s: places[s] for s in set(streams)}, MAKER, _seal)
+        standing = {s: places[s] for s in set(streams)}
+        new, sealed_payloads = _sequence(head, events, standing, at_once=at_once)
+        proofs = new.growth.proofs()
         assert new.first == head.size
         assert new.time == max(now, head.time)
         assert new.frontier == head.frontier.extend(new.leaves)
@@ -50,11 +75,12 @@ def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]]) -> N
             assert entry.time == new.time
             assert entry.label == labels.label(MAKER.month_key(stream, month), seq)
             assert leaf_hash(raw) == new.leaves[at]
-            verify_inclusion(index, new.frontier.size, new.leaves[at], new.proofs[at], new.frontier.root())
+            verify_inclusion(index, new.frontier.size, new.leaves[at], proofs[at], new.frontier.root())
             assert check_opening(entry, new.payloads[at].opening(Party.INSPECTOR)) == values
-            expiry, sealed = new.sealed[at]
-            assert (expiry, sealed[:8]) == (index, new.time.to_bytes(8, "big"))
-            assert Payload.decode(sealed[8:]).values() == values
+            sealed = sealed_payloads[at]
+            assert (sealed.index, sealed.expiry_id) == (index, index)
+            assert sealed.ciphertext[:8] == new.time.to_bytes(8, "big")
+            assert Payload.decode(sealed.ciphertext[8:]).values() == values
             linked[stream].append((month, seq, b64decode(str(values["previous"])), new.leaves[at]))
         places |= new.places
         entries += new.entries
@@ -82,7 +108,7 @@ def test_a_new_month_begins_at_one_and_remembers_the_last() -> None:
     head = Head(0, first_chain(ORIGIN), MONTH_END, Frontier.empty(), MONTH_END + 1)
     standing = Place(202611, 41, b"l" * 32)
     event = Event(STREAMS[0], Payload.create(EntryType.HEARTBEAT, {}))
-    new = sequence(head, [event], {STREAMS[0]: standing}, MAKER, _seal)
+    new, _ = _sequence(head, [event], {STREAMS[0]: standing})
     values = new.payloads[0].values()
     assert (values["seq"], b64decode(str(values["previous"]))) == (1, b"l" * 32)
     assert new.places[STREAMS[0]].month == 202612
@@ -92,5 +118,19 @@ def test_a_clamped_time_stays_in_its_month() -> None:
     """The clock is already back in the month before: the entry is not."""
     head = Head(0, first_chain(ORIGIN), MONTH_END + 1, Frontier.empty(), MONTH_END - 30_000)
     event = Event(STREAMS[0], Payload.create(EntryType.HEARTBEAT, {}))
-    new = sequence(head, [event], {STREAMS[0]: NEW}, MAKER, _seal)
+    new, _ = _sequence(head, [event], {STREAMS[0]: NEW})
     assert (new.time, new.places[STREAMS[0]].month) == (MONTH_END + 1, 202612)
+
+
+def test_receipts_are_a_sequence_of_what_each_entry_is_owed() -> None:
+    signer = SigningKey.from_seed(ORIGIN, bytes(32))
+    head = Head(0, first_chain(ORIGIN), 0, Frontier.empty(), MONTH_END)
+    events = [Event(STREAMS[0], Payload.create(EntryType.HEARTBEAT, {})) for _ in range(5)]
+    new, _ = _sequence(head, events, {STREAMS[0]: NEW})
+    receipts = Receipts(new, signer.sign(Checkpoint(ORIGIN, 5, new.frontier.root())))
+    keys = [VerifierKey.parse(signer.verifier_key())]
+    assert [verify_receipt(text, keys).entry.encode() for text in receipts] == new.entries
+    assert receipts[-1] == receipts[4]
+    assert receipts[1:3] == [receipts[1], receipts[2]]
+    with pytest.raises(IndexError):
+        _ = receipts[5]

@@ -10,7 +10,7 @@ from access_log.encoding import to_base64
 from access_log.entry import Entry, EntryType, first_chain, next_chain
 from access_log.errors import AccessLogError
 from access_log.labels import label, month_key, month_of, stream_key
-from access_log.merkle import Frontier, batch_proofs, consistency_proof, leaf_hash
+from access_log.merkle import Frontier, consistency_proof, grow, leaf_hash
 from access_log.note import verify_note
 from access_log.payload import Party, Payload, attribute_names
 from access_log.receipt import write_receipt
@@ -116,7 +116,7 @@ def vectors() -> dict[str, Vector]:
     signer = SigningKey.from_seed(ORIGIN, SEED)
     checkpoint = Checkpoint(ORIGIN, len(log), Frontier.empty().extend(leaves).root())
     note = signer.sign(checkpoint)
-    proof = batch_proofs(Frontier.empty(), leaves)[5]
+    proof = grow(Frontier.empty(), leaves).proofs()[5]
     return {
         "entry": [_entry(raw) for raw in log[: len(PAYLOADS)]],
         "payload": [_payload(each, place) for each, place in zip(PAYLOADS, labels_of(4), strict=True)],
@@ -247,7 +247,7 @@ def _tree(leaves: list[bytes], size: int) -> Vector:
         "root": frontier.root().hex(),
         "frontier": [each.hex() for each in frontier.hashes],
         "inclusion": [
-            [each.hex() for each in proof] for proof in batch_proofs(Frontier.empty(), leaves[:size])
+            [each.hex() for each in proof] for proof in grow(Frontier.empty(), leaves[:size]).proofs()
         ],
         "consistency": {
             str(older): [each.hex() for each in consistency_proof(older, size, node)]
