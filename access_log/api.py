@@ -7,11 +7,11 @@ or a gap, is kept by none. Pages of any origin may read it all.
 
 import asyncio
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Response
 from fastapi.responses import PlainTextResponse
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from access_log import stored
 from access_log.audit import RECORD
@@ -27,6 +27,13 @@ _ANYBODY = {"Access-Control-Allow-Origin": "*"}
 _NOT_KEPT = {"Cache-Control": "no-store", **_ANYBODY}
 _NOTE = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
+TILE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    HTTPStatus.OK.value: {"content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}},
+    HTTPStatus.NOT_FOUND.value: {
+        "description": "The tree has no such tile yet, or it is no tile's path",
+        "content": {"application/problem+json": {}},
+    },
+}
 TilePath = Annotated[str, Path(description="C2SP tile index: `x001/x234/067`, partial: `067.p/12`")]
 
 
@@ -40,52 +47,62 @@ def log_router(log: Log) -> APIRouter:
     @router.get("/checkpoint", response_class=PlainTextResponse, summary="The newest released checkpoint")
     async def checkpoint() -> Response:
         """A C2SP signed note: origin, size, root, signatures."""
-        note = (await raised()).note
-        return Response(note, media_type=_NOTE, headers={"Cache-Control": _SHORT, **_ANYBODY})
+        return note_answer((await raised()).note)
 
     @router.get("/key", response_class=PlainTextResponse, summary="The log's verifier key")
     async def key() -> Response:
         """`name+hash+key`. Take it once from a place you trust; here it is a convenience."""
-        return Response(
-            log.key.verifier_key() + "\n", media_type=_NOTE, headers={"Cache-Control": _SHORT, **_ANYBODY}
-        )
+        return note_answer(log.key.verifier_key() + "\n")
 
     @router.get(
         "/tile/{path:path}",
         response_class=Response,
-        responses={
-            HTTPStatus.OK: {"content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}},
-            HTTPStatus.NOT_FOUND: {
-                "description": "The tree has no such tile yet, or it is no tile's path",
-                "content": {"application/problem+json": {}},
-            },
-        },
+        responses=TILE_ANSWERS,
         summary="A tile of the Merkle tree, or a bundle of entries",
     )
     async def tile(path: TilePath) -> Response:
         """`<level>/<n>[.p/<w>]`: up to 256 hashes; `entries/<n>[.p/<w>]`: up to 256 entries."""
-        asked = _asked(path, (await raised()).size)
-        try:
-            async with log.engine.connect() as connection:
-                content = (
-                    await _bundle(connection, log.number, asked)
-                    if asked.level is None
-                    else b"".join(
-                        await stored.hashes(connection, log.number, asked.level, asked.n, asked.width)
-                    )
-                )
-        except LogStateError:
-            raise _not_found() from None
-        whole = len(content) == asked.width * (HASH_SIZE if asked.level is not None else RECORD)
-        return Response(
-            content,
-            media_type=_BYTES,
-            headers={"Cache-Control": _IMMUTABLE, **_ANYBODY} if whole else _NOT_KEPT,
-        )
+        return await tile_answer(log.engine, log.number, (await raised()).size, path, RECORD)
 
     for path, answer in (("/checkpoint", checkpoint), ("/key", key), ("/tile/{path:path}", tile)):
         router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
     return router
+
+
+def note_answer(note: str) -> Response:
+    """A checkpoint or key: text that caches keep for a moment only."""
+    return Response(note, media_type=_NOTE, headers={"Cache-Control": _SHORT, **_ANYBODY})
+
+
+async def tile_answer(engine: AsyncEngine, log: int, size: int, path: str, record: int) -> Response:
+    """A tile or bundle of a log.
+
+    Args:
+        engine: The database.
+        log: The log's number.
+        size: Of the tree that may be shown.
+        path: What stands behind `tile/`.
+        record: Bytes of one entry in a bundle, its length included.
+
+    Raises:
+        HTTPException: 404, the tree has no such tile.
+    """
+    asked = _asked(path, size)
+    try:
+        async with engine.connect() as connection:
+            content = (
+                await _bundle(connection, log, asked)
+                if asked.level is None
+                else b"".join(await stored.hashes(connection, log, asked.level, asked.n, asked.width))
+            )
+    except LogStateError:
+        raise _not_found() from None
+    whole = len(content) == asked.width * (HASH_SIZE if asked.level is not None else record)
+    return Response(
+        content,
+        media_type=_BYTES,
+        headers={"Cache-Control": _IMMUTABLE, **_ANYBODY} if whole else _NOT_KEPT,
+    )
 
 
 def _not_found() -> HTTPException:

@@ -50,28 +50,33 @@ class VerifiedReceipt:
     checkpoint: Checkpoint
 
 
-def write_receipt(entry: bytes, index: int, proof: Sequence[bytes], note: str) -> str:
+def write_receipt(entry: bytes, index: int, proof: Sequence[bytes], note: str, *, size: int = SIZE) -> str:
     """Write the receipt of one entry.
 
     Args:
-        entry: The entry, 106 bytes.
+        entry: The entry, 106 bytes, or what another log has in its place.
         index: Where it stands in the log.
         proof: Its inclusion proof in the tree of the note's checkpoint.
         note: The signed checkpoint.
+        size: The bytes of an entry of the log.
 
     Raises:
         FormatError: A part is out of its bounds.
     """
-    if len(entry) != SIZE or not 0 <= index <= LARGEST or len(proof) > MAX_PROOF:
-        raise FormatError("a receipt holds an entry of 106 bytes, its index and at most 63 hashes")
+    if len(entry) != size or not 0 <= index <= LARGEST or len(proof) > MAX_PROOF:
+        raise FormatError(f"a receipt holds an entry of {size} bytes, its index and at most 63 hashes")
     if any(len(each) != HASH_SIZE for each in proof):
         raise FormatError("a receipt's hashes have 32 bytes each")
     lines = [_HEADER, _EXTRA + to_base64(entry), _INDEX + str(index), *map(to_base64, proof), ""]
     return "\n".join(lines) + "\n" + note
 
 
-def parse_receipt(text: str) -> Receipt:
+def parse_receipt(text: str, *, size: int = SIZE) -> Receipt:
     """Read a receipt without verifying it; whatever is accepted re-encodes to the same text.
+
+    Args:
+        text: The receipt.
+        size: The bytes of an entry of the log.
 
     Raises:
         FormatError: The text is no receipt of version 1.
@@ -88,7 +93,7 @@ def parse_receipt(text: str) -> Receipt:
     if len(hashes) > MAX_PROOF:
         raise FormatError(f"a receipt has at most {MAX_PROOF} hashes")
     return Receipt(
-        entry=from_base64(extra.removeprefix(_EXTRA), "the entry", SIZE),
+        entry=from_base64(extra.removeprefix(_EXTRA), "the entry", size),
         index=from_decimal(index.removeprefix(_INDEX), "the index"),
         proof=tuple(from_base64(each, "a hash of the proof", HASH_SIZE) for each in hashes),
         note=note,

@@ -110,6 +110,7 @@ _OF_STATUS = {
     400: (INVALID, "The request could not be read."),
     404: (NOT_FOUND, "Check the path; /openapi.json lists what there is."),
     405: (NOT_ALLOWED, "The Allow header names the methods."),
+    409: (CONFLICT, "Read what stands here again, then send yours."),
     413: (TOO_LARGE, "Send fewer bytes; batches of records go to /v1/records as NDJSON."),
     415: (MEDIA_TYPE, "Send application/json; batches of records as application/x-ndjson."),
     500: (INTERNAL, _SEE_LOG),

@@ -6,6 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
 from access_log.api import log_router
+from access_log.roots.api import roots_router
 from consent.api import register_router
 from consent.oauth.api import oauth_router
 from vault.api import query_router, records_router
@@ -62,6 +63,7 @@ def build_app(vault: Vault) -> FastAPI:
     app.include_router(portal.router)
     app.include_router(register_router(vault.engine))
     app.include_router(log_router(vault.log))
+    app.include_router(roots_router(vault.roots))
     _add_operation(app, vault)
     describe(app)
     app.add_middleware(
