@@ -13,7 +13,8 @@ from fastapi import APIRouter, HTTPException, Path, Response
 from fastapi.responses import PlainTextResponse
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from access_log import stored
+from access_log import reading, stored
+from access_log.archive import Archive
 from access_log.audit import RECORD
 from access_log.encoding import HASH_SIZE
 from access_log.errors import FormatError, LogStateError
@@ -62,7 +63,8 @@ def log_router(log: Log) -> APIRouter:
     )
     async def tile(path: TilePath) -> Response:
         """`<level>/<n>[.p/<w>]`: up to 256 hashes; `entries/<n>[.p/<w>]`: up to 256 entries."""
-        return await tile_answer(log.engine, log.number, (await raised()).size, path, RECORD)
+        size = (await raised()).size
+        return await tile_answer(log.engine, log.number, size, path, RECORD, log.archive)
 
     for path, answer in (("/checkpoint", checkpoint), ("/key", key), ("/tile/{path:path}", tile)):
         router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
@@ -74,7 +76,9 @@ def note_answer(note: str) -> Response:
     return Response(note, media_type=_NOTE, headers={"Cache-Control": _SHORT, **_ANYBODY})
 
 
-async def tile_answer(engine: AsyncEngine, log: int, size: int, path: str, record: int) -> Response:
+async def tile_answer(
+    engine: AsyncEngine, log: int, size: int, path: str, record: int, archive: Archive | None = None
+) -> Response:
     """A tile or bundle of a log.
 
     Args:
@@ -83,6 +87,7 @@ async def tile_answer(engine: AsyncEngine, log: int, size: int, path: str, recor
         size: Of the tree that may be shown.
         path: What stands behind `tile/`.
         record: Bytes of one entry in a bundle, its length included.
+        archive: Where entries stand whose partition is gone.
 
     Raises:
         HTTPException: 404, the tree has no such tile.
@@ -91,7 +96,7 @@ async def tile_answer(engine: AsyncEngine, log: int, size: int, path: str, recor
     try:
         async with engine.connect() as connection:
             content = (
-                await _bundle(connection, log, asked)
+                await _bundle(connection, log, archive, asked)
                 if asked.level is None
                 else b"".join(await stored.hashes(connection, log, asked.level, asked.n, asked.width))
             )
@@ -109,9 +114,9 @@ def _not_found() -> HTTPException:
     return HTTPException(HTTPStatus.NOT_FOUND, headers=_NOT_KEPT)
 
 
-async def _bundle(connection: AsyncConnection, log: int, asked: Tile) -> bytes:
+async def _bundle(connection: AsyncConnection, log: int, archive: Archive | None, asked: Tile) -> bytes:
     first = asked.n * WIDTH
-    found = await stored.entries(connection, log, first, first + asked.width)
+    found = await reading.entries(connection, log, archive, first, first + asked.width)
     # A missing entry ends the bundle: the verifier names the gap instead of losing its place.
     return encode_bundle([raw for at, (position, raw) in enumerate(found) if position == first + at])
 

@@ -53,3 +53,7 @@ class WitnessStateError(AccessLogError):
 
 class WitnessUnavailableError(AccessLogError):
     """A witness cannot cosign now; the same checkpoint may be submitted again."""
+
+
+class ArchiveError(AccessLogError):
+    """Entries may not be taken out of the database; the message says why, and what to do."""

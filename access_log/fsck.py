@@ -4,7 +4,8 @@ What an outside verifier checks of the published log is derived anew here too, a
 database and the keys can show:
 
 (1) the outside lock's note is signed by the log's key, and the database is not behind it;
-(2) every entry is there, of the format, and in the chain from the origin on; times never decrease;
+(2) every entry is there, in the database or in the archive, of the format, and in the chain from the origin
+    on; times never decrease;
 (3) stored tiles, and the roots beside them, are those of the entries;
 (4) the tree has the root the outside lock holds, at its size;
 (5) the head states size, chain, time and frontier as they follow from the entries;
@@ -32,6 +33,7 @@ from access_log.lock import Raised
 from access_log.log import Log
 from access_log.merkle import Frontier
 from access_log.places import Placement
+from access_log.reading import archived
 from access_log.rederive import Derivation
 
 Progress = Callable[[int, int], None]
@@ -143,8 +145,10 @@ async def examine_log(
             end,
             known=raised.size if raised is not None else None,
             target=_target(end, raised, head),
+            archive=log.archive,
         )
         await derived.run(lambda done: progress(done, 2 * end))  # (2), (3)
+        await _check_archived(connection, log, findings)  # (2)
         await _check_extra_tiles(connection, log, findings, end)
         tree_holds = _check_raised(derived, raised, findings)  # (4)
         _check_head(
@@ -208,6 +212,18 @@ def _target(end: int, raised: Raised | None, head: _Head | None) -> bytes | None
     if raised is not None and raised.size == end:
         return raised.root
     return head.root if head is not None and head.size == end else None
+
+
+async def _check_archived(connection: AsyncConnection, log: Log, findings: Findings) -> None:
+    """Holds the archive's indexes of labels against what was recorded when the entries left the database."""
+    for each, digest in (await archived(connection, log.number)).items():
+        where = f"the index of labels of the archived entries {each.first} to {each.end - 1}"
+        if log.archive is None:
+            findings.add(None, f"{where} was not looked at: set CREDITVAULT_ARCHIVE_DIR to the archive")
+        elif (found := await asyncio.to_thread(log.archive.digest, each)) is None:
+            findings.add(None, f"{where} is missing from {log.archive.root}")
+        elif found != digest:
+            findings.add(None, f"{where} was altered")
 
 
 async def _check_extra_tiles(connection: AsyncConnection, log: Log, findings: Findings, end: int) -> None:

@@ -27,6 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from access_log import stored, writes
+from access_log.archive import Archive
 from access_log.checkpoint import Checkpoint, SigningKey
 from access_log.errors import LogStateError, LogUnavailableError, OutsideLockError
 from access_log.lock import OutsideLock, Raised
@@ -103,6 +104,7 @@ class Log:
         sealer: seals payloads.
         key: signs checkpoints.
         outside: the outside lock.
+        archive: where entries stand whose partition is gone.
     """
 
     number = 1
@@ -117,12 +119,14 @@ class Log:
         sealer: Sealer,
         key: SigningKey,
         outside: OutsideLock,
+        archive: Archive | None = None,
     ) -> None:
         self.engine = engine
         self.origin = origin
         self.key = key
         self.sealer = sealer
         self.outside = outside
+        self.archive = archive
         self._labels = LabelMaker(master, origin)
         self._halted = True  # until `start` has compared the database with the outside lock
         self._tail: tuple[int, list[bytes]] = (0, [])  # (log size, leaves of its unfinished tile)
@@ -234,7 +238,7 @@ class Log:
         await writes.open_streams(connection, kind, stream_ids, self.master_version)
 
     async def make_partitions_ahead(self) -> None:
-        """Makes the partitions of the entry table up to one past the head; harmless when repeated."""
+        """Makes the partitions of the entry table up to two past the head; harmless when repeated."""
         async with _database_errors(), self.engine.begin() as connection:
             await writes.make_partitions_ahead(connection, self.number)
 

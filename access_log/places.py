@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import labels, stored
+from access_log import labels, reading
 from access_log.encoding import HASH_SIZE, from_base64
 from access_log.entry import Entry
 from access_log.errors import FormatError
@@ -169,7 +169,7 @@ class Placement:
 
     async def _chunk(self, first: int, end: int, expected: _Expected) -> None:
         asked = {"log": self.log.number, "first": first, "end": end}
-        entries = dict(await stored.entries(self.connection, self.log.number, first, end))
+        entries = dict(await reading.entries(self.connection, self.log.number, self.log.archive, first, end))
         payloads = {row[0]: (row[1], row[2]) for row in await self.connection.execute(_PAYLOADS, asked)}
         for (index,) in await self.connection.execute(_REQUESTS, asked):
             self.requests += 1

@@ -24,7 +24,6 @@ from typing import Final
 
 from access_log import stored
 from access_log.audit import RECORD, examine, first_flaw, previous_of, time_of
-from access_log.bundles import bundles
 from access_log.checkpoint import MAX_NOTE, Checkpoint, VerifierKey, open_note
 from access_log.durable import DurableFolder
 from access_log.entry import first_chain, next_chain
@@ -37,6 +36,7 @@ from access_log.errors import (
 )
 from access_log.log import Log
 from access_log.merkle import Frontier, full_root, leaf_hash
+from access_log.reading import bundles
 from access_log.tiles import HEIGHT, WIDTH, Tile, decode_bundle
 
 Progress = Callable[[int, int], None]
@@ -100,7 +100,7 @@ async def publish(log: Log, root: Path, *, whole: bool = False, progress: Progre
         for first in range(edge, newest.size, _CHUNK):
             end = min(first + _CHUNK, newest.size)
             async with log.engine.connect() as connection:
-                found = await bundles(connection, log.number, first, end)
+                found = await bundles(connection, log.number, log.archive, first, end)
             await asyncio.to_thread(press.take, found)  # (3)
             progress(end, newest.size)
         await asyncio.to_thread(press.close, newest, raised.note.encode(), standing)  # (4), (5), (6)
@@ -184,7 +184,7 @@ async def _press_at(log: Log, folder: DurableFolder, edge: int) -> "_Press":
                 row = await stored.hashes(connection, log.number, level, n, width) if width else []
                 press.rows.append(row)
                 level += 1
-            (before,) = await bundles(connection, log.number, edge - WIDTH, edge)
+            (before,) = await bundles(connection, log.number, log.archive, edge - WIDTH, edge)
     except LogStateError as error:
         raise FolderError(f"{error}: run `creditvault log fsck`; nothing was published") from None
     last = decode_bundle(before)[-1]

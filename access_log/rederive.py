@@ -13,7 +13,8 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import stored
+from access_log import reading
+from access_log.archive import Archive
 from access_log.audit import examine, previous_of, time_of
 from access_log.blame import Suspect, accuse
 from access_log.encoding import HASH_SIZE
@@ -53,6 +54,7 @@ class Derivation:
         origin: Its origin.
         end: One more than the highest index stored.
         known: A size whose root the outside lock holds; the walk derives its own root there.
+        archive: Where entries stand whose partition is gone.
         target: The root all entries should have, to tell which of the last two was altered.
         chain: The chain value after the last entry.
         time: Of the last entry, ms since the epoch.
@@ -69,6 +71,7 @@ class Derivation:
     end: int
     known: int | None
     target: bytes | None
+    archive: Archive | None = None
     chain: bytes = field(init=False)
     time: int = 0
     frontier: Frontier | None = field(default_factory=Frontier.empty)
@@ -85,7 +88,7 @@ class Derivation:
         for first in range(0, self.end, CHUNK):
             stop = min(first + CHUNK, self.end)
             # One more than the chunk: the entry after a bundle bears witness to its last one.
-            found = dict(await stored.entries(self.connection, self.log, first, stop + 1))
+            found = dict(await reading.entries(self.connection, self.log, self.archive, first, stop + 1))
             tiles = await self._read_tiles(0, first // WIDTH, stop // WIDTH)
             for start in range(first, stop, WIDTH):
                 indexes = range(start, min(start + WIDTH, stop))

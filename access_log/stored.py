@@ -61,15 +61,17 @@ async def hashes(connection: AsyncConnection, log: int, level: int, index: int, 
     Raises:
         LogStateError: what lies below is missing.
     """
-    if width == WIDTH:
-        raw = (
-            await connection.execute(_TILE_HASHES, {"log": log, "level": level, "index": index})
-        ).scalar_one_or_none()
-        if raw is not None:
-            return [raw[at : at + 32] for at in range(0, len(raw), 32)]
+    if width == WIDTH and (full := await _full(connection, log, level, index)):
+        return full
     first = index * WIDTH
     if level == 0:
-        return await leaves(connection, log, first, first + width)
+        try:
+            return await leaves(connection, log, first, first + width)
+        except LogStateError:
+            # Entries that were archived left their tile behind, which is cut to the tree it had then.
+            if full := await _full(connection, log, level, index):
+                return full[:width]
+            raise
     rows = await connection.execute(
         _TILE_ROOTS, {"log": log, "level": level - 1, "first": first, "end": first + width}
     )
@@ -77,6 +79,13 @@ async def hashes(connection: AsyncConnection, log: int, level: int, index: int, 
     if len(roots) != width:
         raise LogStateError(f"tiles of level {level - 1} from {first} on are missing from the database")
     return roots
+
+
+async def _full(connection: AsyncConnection, log: int, level: int, index: int) -> list[bytes]:
+    """The hashes of a full tile; none where it is not stored."""
+    asked = {"log": log, "level": level, "index": index}
+    raw: bytes = (await connection.execute(_TILE_HASHES, asked)).scalar_one_or_none() or b""
+    return [raw[at : at + 32] for at in range(0, len(raw), 32)]
 
 
 async def write_tiles(

@@ -1,5 +1,6 @@
 """Finding the entries of a stream again: by their labels, as no entry names whom it is about (FORMAT 3)."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,9 @@ from access_log.log import Log
 from access_log.payload import Payload
 
 _CHUNK = 64
+_PAYLOADS = text(
+    "SELECT index, expiry_id, sealed FROM access_log.payload WHERE log = :log AND index = ANY(:indexes)"
+)
 _BY_LABELS = text(
     "SELECT e.index, e.entry, p.expiry_id, p.sealed FROM access_log.entry e"
     " LEFT JOIN access_log.payload p ON p.log = e.log AND p.index = e.index"
@@ -40,6 +44,7 @@ async def entries_of(
 
     Raises:
         CryptoError: a payload was altered or moved.
+        FolderError: the archive cannot be read.
     """
     now = datetime.now(UTC)
     found: list[StreamEntry] = []
@@ -48,11 +53,11 @@ async def entries_of(
         first = 1
         while True:
             sought = [labels.label(key, seq) for seq in range(first, first + _CHUNK)]
-            rows = (await connection.execute(_BY_LABELS, {"log": log.number, "labels": sought})).all()
+            rows = await _by_labels(connection, log, sought)
             for index, raw, expiry_id, sealed in rows:
                 payload = (
                     Payload.decode(await log.sealer.open(index, expiry_id, sealed))
-                    if sealed is not None
+                    if sealed is not None and expiry_id is not None
                     else None
                 )
                 found.append(StreamEntry(index, Entry.decode(raw), payload))
@@ -60,6 +65,21 @@ async def entries_of(
                 break
             first += _CHUNK
     return sorted(found, key=lambda one: one.index, reverse=True)
+
+
+async def _by_labels(
+    connection: AsyncConnection, log: Log, sought: Sequence[bytes]
+) -> list[tuple[int, bytes, int | None, bytes | None]]:
+    """Entries with these labels, as (index, entry, expiry id, sealed payload), archived ones too."""
+    rows = await connection.execute(_BY_LABELS, {"log": log.number, "labels": sought})
+    found = [(row[0], row[1], row[2], row[3]) for row in rows]
+    if log.archive is None or len(found) == len(sought):
+        return found
+    there = {Entry.decode(raw).label for _, raw, _, _ in found}
+    archived = await asyncio.to_thread(log.archive.find, [one for one in sought if one not in there])
+    payloads = await connection.execute(_PAYLOADS, {"log": log.number, "indexes": list(archived)})
+    sealed = {row[0]: (row[1], row[2]) for row in payloads}
+    return found + [(index, raw, *sealed.get(index, (None, None))) for index, raw in archived.items()]
 
 
 def _months(first: datetime, last: datetime) -> Sequence[int]:

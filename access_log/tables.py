@@ -138,3 +138,14 @@ prefix_crown = Table(
     Column("root", BigInteger, nullable=False, comment="index of the root in the log of roots"),
     Column("slots", LargeBinary, nullable=False, comment="u8 labels (2 for more) and hash of each subtree"),
 )
+
+# Ranges whose entries stand in the archive and in no partition. The owner alone adds to it.
+archived = Table(
+    "archived",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("first_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_index", BigInteger, nullable=False),
+    Column("labels", LargeBinary, nullable=False, comment="SHA-256 of the index of its labels"),
+    Column("time", DateTime(timezone=True), nullable=False),
+)

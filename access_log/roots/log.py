@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import stored
+from access_log import reading, stored
 from access_log.checkpoint import Checkpoint, SigningKey, VerifierKey
 from access_log.errors import LogStateError
 from access_log.labels import month_of
@@ -123,7 +123,7 @@ class RootsLog:
     async def _month_of(self, connection: AsyncConnection, last: PrefixRoot | None) -> _Month:
         """The month to go on with, its tree as the last root states it."""
         if last is None:
-            first = await stored.entries(connection, self.log.number, 0, 1)
+            first = await reading.entries(connection, self.log.number, self.log.archive, 0, 1)
             if not first:
                 raise LogStateError("entry 0 is missing from the database: run `creditvault log fsck`")
             return _Month(month_of(int.from_bytes(first[0][1][2:10], "big")), 0, 0)
@@ -139,7 +139,7 @@ class RootsLog:
         month = _Month(root.month, root.first, root.first)
         for first in range(root.first, root.size, _CHUNK):
             end = min(first + _CHUNK, root.size)
-            entries = await stored.entries(connection, self.log.number, first, end)
+            entries = await reading.entries(connection, self.log.number, self.log.archive, first, end)
             if len(entries) != end - first or await asyncio.to_thread(month.take, entries) != len(entries):
                 raise _changed(first)
         if await asyncio.to_thread(month.tree.root) != root.prefix_root:
@@ -153,7 +153,7 @@ class RootsLog:
         roots: list[PrefixRoot] = []
         for first in range(start, end, _CHUNK):
             stop = min(first + _CHUNK, end)
-            entries = await stored.entries(connection, self.log.number, first, stop)
+            entries = await reading.entries(connection, self.log.number, self.log.archive, first, stop)
             if [index for index, _ in entries] != list(range(first, stop)):
                 raise _changed(first)
             while (taken := await asyncio.to_thread(month.take, entries)) < len(entries):

@@ -96,3 +96,25 @@ def as_owner(url: str, *statements: str, **values: object) -> None:
         for statement in statements:
             connection.execute(text(statement), values)
     engine.dispose()
+
+
+def narrow_partitions(url: str, width: int, up_to: int) -> None:
+    """Makes the partitions of an empty log so wide; the schema states their width in one function."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE OR REPLACE FUNCTION access_log.partition_width() RETURNS bigint LANGUAGE sql"
+                f" IMMUTABLE AS 'SELECT {width}::bigint'"
+            )
+        )
+        names = connection.scalars(
+            text(
+                "SELECT inhrelid::regclass::text FROM pg_inherits"
+                " WHERE inhparent = 'access_log.entry'::regclass"
+            )
+        )
+        for name in names.all():
+            connection.execute(text(f"DROP TABLE {name}"))
+        connection.execute(text(f"SELECT access_log.make_partitions({up_to})"))
+    engine.dispose()

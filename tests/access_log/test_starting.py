@@ -233,4 +233,4 @@ async def test_the_next_partition_is_made_ahead(log: Log) -> None:
                     " WHERE relname = 'entry' ORDER BY 1"
                 )
             )
-            assert list(made) == ["access_log.entry_0", "access_log.entry_1"]
+            assert list(made) == ["access_log.entry_0", "access_log.entry_1", "access_log.entry_2"]

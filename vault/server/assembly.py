@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from access_log.archive import Archive
 from access_log.checkpoint import SigningKey
 from access_log.lock import OutsideLock
 from access_log.log import Log
@@ -189,6 +190,7 @@ def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Ca
         sealer=LogSealer(keys, origin, settings.payload_years, catalogue.timezone),
         key=SigningKey.from_seed(origin, keys.system(LOG_SIGNING)),
         outside=OutsideLock(settings.outside_lock_path),
+        archive=Archive(settings.archive_dir) if settings.archive_dir is not None else None,
     )
 
 

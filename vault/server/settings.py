@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         description="Folder the log is published into, for any static web server; the worker keeps it up "
         "with the log. Unset: the log is served by `creditvault serve` alone.",
     )
+    archive_dir: Path | None = Field(
+        None,
+        description="Folder of the entries that were taken out of the database (`creditvault log archive`). "
+        "Unset: everything is in the database.",
+    )
     keyring: Path | None = Field(None, description="File of the root keys. Unset: `home`/keyring.")
     passphrase_file: Path | None = Field(
         None,

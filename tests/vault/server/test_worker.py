@@ -34,7 +34,7 @@ async def test_partitions_are_made_ahead_and_only_once(vault: Vault) -> None:
             count = await connection.scalar(
                 text("SELECT count(*) FROM pg_inherits WHERE inhparent = 'access_log.entry'::regclass")
             )
-        assert count == 2
+        assert count == 3
 
 
 async def test_what_has_expired_is_removed_and_the_rest_stays(vault: Vault) -> None:

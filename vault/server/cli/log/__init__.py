@@ -2,16 +2,17 @@
 
 import typer
 
-from vault.server.cli.log import examining, publishing, showing
+from vault.server.cli.log import archiving, examining, publishing, showing
 from vault.server.cli.output import examples
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The access log: show entries, publish it, and examine the whole of it.",
+    help="The access log: show entries, publish and archive it, and examine the whole of it.",
     epilog=examples(
         "creditvault log show --last 20", "creditvault log publish /srv/log", "creditvault log fsck --json"
     ),
 )
 app.command()(showing.show)
 app.command()(publishing.publish)
+app.command()(archiving.archive)
 app.command()(examining.fsck)

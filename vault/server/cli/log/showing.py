@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from access_log import stored
+from access_log import reading
 from access_log.entry import Entry
 from vault.server.assembly import open_log
 from vault.server.cli.output import AsJson, print_json, print_table
@@ -61,7 +61,7 @@ async def _entries(index: int | None, last: int) -> list[tuple[int, bytes]]:
                 raise typer.BadParameter(f"the log has {size} entries", param_hint="--index")
             first = max(0, size - last) if index is None else index
             end = size if index is None else index + 1
-            return await stored.entries(connection, log.number, first, end)
+            return await reading.entries(connection, log.number, log.archive, first, end)
 
 
 def _moment(entry: Entry) -> datetime:
