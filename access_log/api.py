@@ -20,6 +20,7 @@ from access_log.encoding import HASH_SIZE
 from access_log.errors import FormatError, LogStateError
 from access_log.lock import Raised
 from access_log.log import Log
+from access_log.rotate import key_history
 from access_log.tiles import WIDTH, Tile, encode_bundle, parse_tile_path
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -27,6 +28,7 @@ _SHORT = "public, max-age=2"
 _ANYBODY = {"Access-Control-Allow-Origin": "*"}
 _NOT_KEPT = {"Cache-Control": "no-store", **_ANYBODY}
 _NOTE = "text/plain; charset=utf-8"
+_JSON = "application/json"
 _BYTES = "application/octet-stream"
 TILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     HTTPStatus.OK.value: {"content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}},
@@ -50,10 +52,22 @@ def log_router(log: Log) -> APIRouter:
         """A C2SP signed note: origin, size, root, signatures."""
         return note_answer((await raised()).note)
 
-    @router.get("/key", response_class=PlainTextResponse, summary="The log's verifier key")
+    @router.get("/key", response_class=PlainTextResponse, summary="The log's verifier keys")
     async def key() -> Response:
-        """`name+hash+key`. Take it once from a place you trust; here it is a convenience."""
-        return note_answer(log.key.verifier_key() + "\n")
+        """`name+hash+key`, one a line. Take them once from a place you trust; here they are a convenience."""
+        return note_answer("".join(f"{key}\n" for key in await log.verifier_keys()))
+
+    @router.get(
+        "/keys",
+        response_class=Response,
+        summary="How the log came from its first keys to these",
+        responses={HTTPStatus.OK: {"content": {_JSON: {}}}},
+    )
+    async def keys() -> Response:
+        """A key history (FORMAT 5.2): it leads from keys one trusts to those in force."""
+        return Response(
+            await key_history(log), media_type=_JSON, headers={"Cache-Control": _SHORT, **_ANYBODY}
+        )
 
     @router.get(
         "/tile/{path:path}",
@@ -64,9 +78,14 @@ def log_router(log: Log) -> APIRouter:
     async def tile(path: TilePath) -> Response:
         """`<level>/<n>[.p/<w>]`: up to 256 hashes; `entries/<n>[.p/<w>]`: up to 256 entries."""
         size = (await raised()).size
-        return await tile_answer(log.engine, log.number, size, path, RECORD, log.archive)
+        return await tile_answer(log.engine, log.number, size, path, RECORD, archive=log.archive)
 
-    for path, answer in (("/checkpoint", checkpoint), ("/key", key), ("/tile/{path:path}", tile)):
+    for path, answer in (
+        ("/checkpoint", checkpoint),
+        ("/key", key),
+        ("/keys", keys),
+        ("/tile/{path:path}", tile),
+    ):
         router.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
     return router
 
@@ -77,7 +96,7 @@ def note_answer(note: str) -> Response:
 
 
 async def tile_answer(
-    engine: AsyncEngine, log: int, size: int, path: str, record: int, archive: Archive | None = None
+    engine: AsyncEngine, log: int, size: int, path: str, record: int, *, archive: Archive | None = None
 ) -> Response:
     """A tile or bundle of a log.
 

@@ -26,7 +26,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log.checkpoint import VerifierKey, open_note
+from access_log.checkpoint import open_note
 from access_log.errors import AccessLogError, FormatError, OutsideLockError
 from access_log.findings import Finding, Findings
 from access_log.lock import Raised
@@ -188,7 +188,7 @@ async def _read_lock(log: Log, findings: Findings) -> Raised | None:
         findings.add(None, str(error))
         return None
     try:
-        checkpoint = open_note(raised.note, [VerifierKey.parse(log.key.verifier_key())])
+        checkpoint = open_note(raised.note, await log.every_verifier_key())
     except AccessLogError as error:
         findings.add(None, f"the note in the outside lock does not verify: {error}")
         return raised

@@ -19,23 +19,34 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from access_log import stored, writes
+from access_log import key_changes, stored, writes
 from access_log.archive import Archive
-from access_log.checkpoint import Checkpoint, SigningKey
+from access_log.checkpoint import Checkpoint
 from access_log.errors import LogStateError, LogUnavailableError, OutsideLockError
 from access_log.lock import OutsideLock, Raised
 from access_log.merkle import EMPTY_ROOT, Frontier
 from access_log.payload import Payload
 from access_log.receipt import write_receipt
-from access_log.sequence import Event, Head, LabelMaker, Receipts, RequestMark, Sequenced, Sequencing
+from access_log.sequence import (
+    Event,
+    Head,
+    KeyState,
+    LabelMaker,
+    Receipts,
+    RequestMark,
+    Sequenced,
+    Sequencing,
+)
+from access_log.signing_keys import CosigningKey, SigningKey, sign_note
 from access_log.tiles import WIDTH
+from access_log.verifier_keys import VerifierKey
 from access_log.writes import StreamKind
 
 MAX_CLOCK_LEAD_MS = 60_000
@@ -54,6 +65,7 @@ __all__ = [
     "Log",
     "RequestMark",
     "Sealer",
+    "Signers",
     "StreamKind",
     "Writing",
 ]
@@ -72,12 +84,33 @@ class Sealer(Protocol):
         """Returns the plaintext; raises when it was altered or moved."""
 
 
+LogKey: TypeAlias = "SigningKey | CosigningKey"
+
+
+class Signers(Protocol):
+    """Has the log's own keys, which the log does not keep."""
+
+    async def of(self, epoch: int) -> Sequence[LogKey]:
+        """The keys of one epoch (FORMAT 5.2), an Ed25519 key first.
+
+        Raises whatever their keeper raises where there are none or they cannot be had now.
+        """
+
+    async def make(self, epoch: int) -> None:
+        """Makes the keys of an epoch and keeps them; harmless when they are there."""
+
+
 @dataclass
 class Writing:
-    """A transaction that holds the head lock, and afterwards the receipts of what it wrote."""
+    """A transaction that holds the head lock, and afterwards the receipts of what it wrote.
+
+    Attributes:
+        keys: which keys sign its checkpoint: those the head names, unless this transaction changes them.
+    """
 
     connection: AsyncConnection
     head: Head
+    keys: KeyState
     events: list[Event] = field(default_factory=list)
     indexes: list[int] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
@@ -102,7 +135,7 @@ class Log:
         origin: name of the log and of its signing key, for instance `vault.example/log/2026`.
         master: 32-byte label master (version 1).
         sealer: seals payloads.
-        key: signs checkpoints.
+        signers: has the keys that sign checkpoints.
         outside: the outside lock.
         archive: where entries stand whose partition is gone.
     """
@@ -117,17 +150,18 @@ class Log:
         origin: str,
         master: bytes,
         sealer: Sealer,
-        key: SigningKey,
+        signers: Signers,
         outside: OutsideLock,
         archive: Archive | None = None,
     ) -> None:
         self.engine = engine
         self.origin = origin
-        self.key = key
         self.sealer = sealer
+        self.signers = signers
         self.outside = outside
         self.archive = archive
         self._labels = LabelMaker(master, origin)
+        self._keys: tuple[LogKey, ...] = ()  # in force when the head was last seen
         self._halted = True  # until `start` has compared the database with the outside lock
         self._tail: tuple[int, list[bytes]] = (0, [])  # (log size, leaves of its unfinished tile)
         self._roots: dict[int, bytes] = {0: EMPTY_ROOT}  # sizes of this tree whose roots we have seen
@@ -136,6 +170,31 @@ class Log:
     def running(self) -> bool:
         """Whether this worker appends; False until `start` and after a failed raise."""
         return not self._halted
+
+    @property
+    def key(self) -> SigningKey:
+        """The newest Ed25519 key this worker has signed with; there is one from `create` or `start` on."""
+        return [key for key in self._keys if isinstance(key, SigningKey)][-1]
+
+    async def verifier_keys(self) -> tuple[VerifierKey, ...]:
+        """The verifier keys in force, as the database names them: of one epoch, or of two during a change.
+
+        Raises:
+            LogStateError: there is no log.
+        """
+        async with _database_errors(), self.engine.connect() as connection:
+            state = await writes.key_state(connection, self.number)
+        return tuple([key.key for key in await self._in_force(state)])
+
+    async def every_verifier_key(self) -> tuple[VerifierKey, ...]:
+        """The verifier keys of all epochs up to now, oldest first.
+
+        Raises:
+            LogStateError: there is no log.
+        """
+        async with _database_errors(), self.engine.connect() as connection:
+            newest = (await writes.key_state(connection, self.number)).epoch
+        return tuple([key.key for epoch in range(1, newest + 1) for key in await self.signers.of(epoch)])
 
     async def create(self) -> None:
         """Makes the head, the shared streams and the outside lock of a new log; harmless when repeated.
@@ -154,8 +213,8 @@ class Log:
             ):
                 await self.open_streams(connection, kind, [stream_id])
             if head.size == 0 and not self.outside.exists():
-                first = Checkpoint(self.origin, 0, EMPTY_ROOT)
-                await asyncio.to_thread(self.outside.create, Raised(0, EMPTY_ROOT, self.key.sign(first)))
+                note = sign_note(Checkpoint(self.origin, 0, EMPTY_ROOT), await self._in_force(head.keys))
+                await asyncio.to_thread(self.outside.create, Raised(0, EMPTY_ROOT, note))
 
     async def start(self) -> None:
         """Compares the database with the outside lock, then signs and raises its head.
@@ -184,8 +243,29 @@ class Log:
                 )
             await connection.rollback()
         self._roots = {0: EMPTY_ROOT}
-        await self._raise(head.frontier)
+        await self._raise(head.frontier, head.time, await self._in_force(head.keys))
         self._halted = False
+        if head.keys.changing:
+            await self.complete_key_change()
+
+    async def complete_key_change(self) -> None:
+        """Completes a change of keys that was begun (`rotate`, steps 3 and 4); harmless where there is none.
+
+        Raises:
+            LogStateError: the entry of the change is missing.
+            LogUnavailableError: nothing was completed; try again.
+            OutsideLockError: the log is not the one that was raised; this worker stops appending.
+        """
+        async with _database_errors(), self.engine.connect() as connection, connection.begin():
+            head = await self._lock_head(connection)
+            if not head.keys.changing:
+                return
+            note = await self._raise(head.frontier, head.time, await self._in_force(head.keys))
+            await key_changes.complete(
+                connection, self.number, head.keys.epoch, (head.size, note), self.sealer
+            )
+            # From here the old keys are retired: whoever reads the head next signs without them.
+        await self._in_force(KeyState(head.keys.epoch))
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Writing]:
@@ -198,16 +278,19 @@ class Log:
         if self._halted:
             await self.start()
         async with _database_errors(), self.engine.connect() as connection, connection.begin():
-            writing = Writing(connection, await self._lock_head(connection))
+            head = await self._lock_head(connection)
+            writing = Writing(connection, head, head.keys)
             yield writing
             if not writing.events:
                 return
             new = await self._append(writing)
+            # Read under the head lock: no worker signs a tree with keys that were retired before it.
+            keys = await self._in_force(writing.keys)
             tail = await self._write_tiles(connection, new.first, new.leaves)
             # From here the entries are durable; nothing is visible until the lock is raised.
         self._tail = (new.frontier.size, tail)
         self._remember(writing.head.frontier)
-        note = await self._raise(new.frontier)
+        note = await self._raise(new.frontier, new.time, keys)
         writing.payloads = new.payloads
         writing.indexes = list(range(writing.head.size, new.frontier.size))
         writing.receipts = Receipts(new, note)
@@ -226,7 +309,7 @@ class Log:
         if raised.size <= index:
             head = await self._lock_head(connection)
             await self._check(connection, head)
-            await self._raise(head.frontier)
+            await self._raise(head.frontier, head.time, await self._in_force(head.keys))
             raised = await asyncio.to_thread(self.outside.read)
         proof = await stored.proof(connection, self.number, index, raised.size)
         return write_receipt(entry, index, proof, raised.note)
@@ -298,9 +381,18 @@ class Log:
         if len(self._roots) > _ROOTS_REMEMBERED:
             del self._roots[next(iter(self._roots))]
 
-    async def _raise(self, frontier: Frontier) -> str:
-        """Signs the frontier's checkpoint and raises the outside lock to it; returns the note."""
-        note = self.key.sign(Checkpoint(self.origin, frontier.size, frontier.root()))
+    async def _in_force(self, state: KeyState) -> tuple[LogKey, ...]:
+        """The keys of these epochs; remembers them as those this worker saw last."""
+        self._keys = tuple([key for epoch in state.epochs for key in await self.signers.of(epoch)])
+        return self._keys
+
+    async def _raise(self, frontier: Frontier, time: int, keys: Sequence[LogKey]) -> str:
+        """Signs the frontier's checkpoint and raises the outside lock to it; returns the note.
+
+        `time` is that of the newest entry, in ms: what a signature of type 0x06 states, in seconds.
+        """
+        checkpoint = Checkpoint(self.origin, frontier.size, frontier.root())
+        note = sign_note(checkpoint, keys, time // 1000)
         new = Raised(frontier.size, frontier.root(), note)
         try:
             while (

@@ -92,9 +92,19 @@ def verify_note(note: str | bytes, keys: Sequence[VerifierKey]) -> tuple[str, tu
             continue
         verified.append(Signature(key, key.verify(text, line.signature)))
     if not verified:
-        signers = ", ".join(sorted({line.name for line in lines}))
-        raise VerificationError(f"no signature is by a key that was given; the signers are {signers}")
+        raise VerificationError(f"no signature is by a key that was given; {_whose(lines, keys)}")
     return text, tuple(verified)
+
+
+def _whose(lines: Sequence[SignatureLine], keys: Sequence[VerifierKey]) -> str:
+    """What to do about a note that no given key signed."""
+    renamed = sorted({line.name for line in lines} & {key.name for key in keys})
+    if renamed:
+        return (
+            f"{renamed[0]} signed with another key; if it changed its keys, "
+            "`python -m access_log follow-keys` establishes the new ones from yours"
+        )
+    return f"the signers are {', '.join(sorted({line.name for line in lines}))}"
 
 
 def split_note(note: str | bytes) -> tuple[str, tuple[SignatureLine, ...]]:

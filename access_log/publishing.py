@@ -88,7 +88,7 @@ async def publish(log: Log, root: Path, *, whole: bool = False, progress: Progre
     """
     folder = DurableFolder(root)
     with folder.held():
-        keys = [VerifierKey.parse(log.key.verifier_key())]
+        keys = await log.every_verifier_key()  # The folder may stand since before a change of keys.
         raised = await asyncio.to_thread(log.outside.read)  # (1)
         newest = _own(raised.note, keys)
         standing = await asyncio.to_thread(folder.read, CHECKPOINT, MAX_NOTE)

@@ -34,6 +34,24 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyState:
+    """Which of the log's own keys sign (FORMAT 5.2).
+
+    Attributes:
+        epoch: Number of the newest keys, from 1.
+        changing: Whether those before them sign too, because the change is not complete.
+    """
+
+    epoch: int = 1
+    changing: bool = False
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs whose keys sign, oldest first."""
+        return (self.epoch - 1, self.epoch) if self.changing else (self.epoch,)
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The log's head, read under its lock. `now` is the database's clock, ms since the epoch."""
 
@@ -42,6 +60,7 @@ class Head:
     time: int
     frontier: Frontier
     now: int
+    keys: KeyState = KeyState()
 
 
 @dataclass(frozen=True, slots=True)

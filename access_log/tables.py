@@ -8,6 +8,7 @@ index.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -35,6 +36,20 @@ head = Table(
     Column("chain", LargeBinary, nullable=False),
     Column("time", BigInteger, nullable=False, comment="of the newest entry, ms since the epoch, UTC"),
     Column("frontier", LargeBinary, nullable=False, comment="roots of the full subtrees, largest first"),
+    Column("key_epoch", SmallInteger, nullable=False, server_default="1", comment="of the newest keys"),
+    Column("key_changing", Boolean, nullable=False, server_default="false", comment="the old keys sign too"),
+)
+
+# How the log came from one set of keys to the next, each proven to whoever holds the set before.
+key_change = Table(
+    "key_change",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("epoch", SmallInteger, primary_key=True, autoincrement=False, comment="of the new keys"),
+    Column("index", BigInteger, nullable=False, comment="of the entry that names them"),
+    Column("document", Text, nullable=False, comment="JSON; its SHA-256 stands in the entry"),
+    Column("opening", Text, comment="of the entry, JSON; null until the change is complete"),
+    Column("receipt", Text, comment="of the entry, signed by old and new keys; null until then"),
 )
 
 entry = Table(

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log.entry import first_chain
 from access_log.errors import LogStateError
 from access_log.merkle import Frontier
-from access_log.sequence import Event, Head, Place, SealedPayload, Sequenced
+from access_log.sequence import Event, Head, KeyState, Place, SealedPayload, Sequenced
 
 _ZERO_LEAF = bytes(32)
 
@@ -29,11 +29,12 @@ class StreamKind(IntEnum):
 
 _LOCK_HEAD = text(
     # The clock is read outside the locking query, so that it is read after the wait.
-    "WITH locked AS MATERIALIZED (SELECT size, chain, time, frontier FROM access_log.head"
-    " WHERE log = :log FOR UPDATE)"
-    " SELECT size, chain, time, frontier,"
+    "WITH locked AS MATERIALIZED (SELECT size, chain, time, frontier, key_epoch, key_changing"
+    " FROM access_log.head WHERE log = :log FOR UPDATE)"
+    " SELECT size, chain, time, frontier, key_epoch, key_changing,"
     " (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now FROM locked"
 )
+_KEY_STATE = text("SELECT key_epoch, key_changing FROM access_log.head WHERE log = :log")
 _STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream WHERE stream_id = ANY(:ids)")
 _APPEND = text(
     "WITH entries AS (INSERT INTO access_log.entry (log, index, entry)"
@@ -94,7 +95,26 @@ async def lock_head(connection: AsyncConnection, log: int) -> Head:
     row = (await connection.execute(_LOCK_HEAD, {"log": log})).one_or_none()
     if row is None:
         raise LogStateError("the database holds no log: run `creditvault migrate`")
-    return Head(row.size, row.chain, row.time, Frontier.decode(row.size, row.frontier), row.now)
+    return Head(
+        row.size,
+        row.chain,
+        row.time,
+        Frontier.decode(row.size, row.frontier),
+        row.now,
+        KeyState(row.key_epoch, row.key_changing),
+    )
+
+
+async def key_state(connection: AsyncConnection, log: int) -> KeyState:
+    """Which keys sign now, read without the head lock: for showing them, never for signing.
+
+    Raises:
+        LogStateError: there is no log.
+    """
+    row = (await connection.execute(_KEY_STATE, {"log": log})).one_or_none()
+    if row is None:
+        raise LogStateError("the database holds no log: run `creditvault migrate`")
+    return KeyState(row.key_epoch, row.key_changing)
 
 
 async def places_of(connection: AsyncConnection, streams: set[bytes]) -> dict[bytes, Place]:

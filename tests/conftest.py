@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from access_log.checkpoint import SigningKey
 from access_log.lock import OutsideLock
 from access_log.log import Log
+from access_log.signing_keys import CosigningKey, SigningKey
+from access_log.verifier_keys import ML_DSA_44
 from vault.server.assembly import Vault, open_vault, set_up
 from vault.server.database import application_engine, migrate
 from vault.server.embedded import APPLICATION, DATABASE, OWNER, EmbeddedDatabase
@@ -100,6 +101,24 @@ class PlainSealer:
 ORIGIN = "creditvault.test/log"
 
 
+class SeededSigners:
+    """The keys of every epoch, from seeds anyone can guess."""
+
+    def __init__(self, origin: str, *, ml_dsa: bool = False) -> None:
+        self._origin = origin
+        self._ml_dsa = ml_dsa
+
+    async def of(self, epoch: int) -> list[SigningKey | CosigningKey]:
+        seed = bytes([epoch - 1]) * 32
+        keys: list[SigningKey | CosigningKey] = [SigningKey.from_seed(self._origin, seed)]
+        if self._ml_dsa:
+            keys.append(CosigningKey.from_seed(self._origin, ML_DSA_44, seed))
+        return keys
+
+    async def make(self, epoch: int) -> None:
+        """Nothing needs to be kept."""
+
+
 @pytest.fixture
 async def log(database: AsyncEngine, tmp_path: Path) -> Log:
     """A real log on the fresh database, started, with its outside lock in a temporary folder."""
@@ -108,7 +127,7 @@ async def log(database: AsyncEngine, tmp_path: Path) -> Log:
         origin=ORIGIN,
         master=bytes(range(32)),
         sealer=PlainSealer(),
-        key=SigningKey.from_seed(ORIGIN, bytes(32)),
+        signers=SeededSigners(ORIGIN),
         outside=OutsideLock(tmp_path / "outside.lock"),
     )
     await opened.create()

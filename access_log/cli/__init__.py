@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Final
 
-from access_log.cli import comparing, openings, receipts, verifying
+from access_log.cli import comparing, following, openings, receipts, verifying
 from access_log.cli.output import cannot_tell, does_not_verify, good
 from access_log.cli.parsing import parser_of
 from access_log.errors import AccessLogError, SourceError
@@ -18,6 +18,7 @@ COMMANDS: Final = (
     receipts.COMMAND,
     openings.COMMAND,
     comparing.COMMAND,
+    following.COMMAND,
 )
 
 _DESCRIPTION: Final = """\

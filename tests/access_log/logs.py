@@ -7,14 +7,14 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log import stored
-from access_log.checkpoint import SigningKey, VerifierKey
+from access_log.checkpoint import VerifierKey
 from access_log.entry import Entry, EntryType, first_chain, next_chain
 from access_log.lock import OutsideLock
-from access_log.log import SYSTEM_STREAM, Event, Log, Sealer, Writing
+from access_log.log import SYSTEM_STREAM, Event, Log, Sealer, Signers, Writing
 from access_log.merkle import Frontier, leaf_hash
 from access_log.payload import Payload
 from access_log.receipt import VerifiedReceipt, verify_receipt
-from tests.conftest import ORIGIN, PlainSealer
+from tests.conftest import ORIGIN, PlainSealer, SeededSigners
 
 
 def another_worker(
@@ -23,6 +23,7 @@ def another_worker(
     *,
     origin: str = ORIGIN,
     sealer: Sealer | None = None,
+    signers: Signers | None = None,
     kind: type[Log] = Log,
 ) -> Log:
     """A log object as one more worker process would hold it; it is not started."""
@@ -31,7 +32,7 @@ def another_worker(
         origin=origin,
         master=bytes(range(32)),
         sealer=sealer or PlainSealer(),
-        key=SigningKey.from_seed(origin, bytes(32)),
+        signers=signers or SeededSigners(origin),
         outside=OutsideLock(lock),
     )
 

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from access_log.api import log_router
 from access_log.checkpoint import VerifierKey, open_note
 from access_log.errors import VerificationError
+from access_log.key_history import follow, parse_history
 from access_log.log import Log
 from access_log.merkle import leaf_hash
+from access_log.rotate import change_keys
 from access_log.tiles import Tile, decode_bundle, hashes_in, tile_root
 from access_log.verify import verify_log
 from access_log.web import Website
@@ -198,3 +200,15 @@ async def test_lower_entries_gone_make_no_partial_tile(http: AsyncClient, owner_
     as_owner(owner_url, "DELETE FROM access_log.entry WHERE index = 520")
     assert (await http.get(f"/log/{Tile(0, 2, 88).path}")).status_code == 404
     assert (await http.get(f"/log/{Tile(0, 2, 8).path}")).status_code == 200
+
+
+async def test_the_key_history_leads_from_the_first_key_to_those_served(log: Log, http: AsyncClient) -> None:
+    first = keys_of(log)
+    await change_keys(log, "operator:somebody", "operator")
+    await change_keys(log, "operator:somebody", "operator")
+    response = await http.get("/log/keys")
+    assert response.headers["content-type"] == "application/json"
+    succession = follow(parse_history(response.content), first)
+    served = (await http.get("/log/key")).text
+    assert "".join(f"{key}\n" for key in succession.keys) == served
+    assert succession.open_note((await http.get("/log/checkpoint")).content).size == 2

@@ -18,7 +18,7 @@ from access_log.lock import OutsideLock, Raised
 from access_log.log import NOT_FOUND_STREAM, SYSTEM_STREAM, Event, Log, RequestMark, StreamKind
 from access_log.merkle import leaf_hash
 from access_log.payload import Payload
-from tests.conftest import ORIGIN, PlainSealer, fresh_database
+from tests.conftest import ORIGIN, PlainSealer, SeededSigners, fresh_database
 from vault.server.database import application_engine
 from vault.server.embedded import APPLICATION, OWNER, EmbeddedDatabase
 from vault.server.settings import Settings
@@ -91,7 +91,7 @@ async def _open(engine: AsyncEngine, lock: Path) -> Log:
         origin=ORIGIN,
         master=bytes(range(32)),
         sealer=_MarkingSealer(),
-        key=SigningKey.from_seed(ORIGIN, bytes(32)),
+        signers=SeededSigners(ORIGIN),
         outside=OutsideLock(lock),
     )
     await log.create()

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log import stored
-from access_log.checkpoint import SigningKey, VerifierKey
+from access_log.checkpoint import VerifierKey
 from access_log.entry import EntryType
 from access_log.errors import AccessLogError, LogStateError, LogUnavailableError, OutsideLockError
 from access_log.lock import OutsideLock, Raised
@@ -18,7 +18,7 @@ from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.merkle import Frontier, leaf_hash, verify_inclusion
 from access_log.payload import Payload
 from access_log.receipt import verify_receipt
-from tests.conftest import ORIGIN, PlainSealer
+from tests.conftest import ORIGIN, PlainSealer, SeededSigners
 
 
 def other_log(engine: AsyncEngine, lock: Path, origin: str = ORIGIN) -> Log:
@@ -27,7 +27,7 @@ def other_log(engine: AsyncEngine, lock: Path, origin: str = ORIGIN) -> Log:
         origin=origin,
         master=bytes(range(32)),
         sealer=PlainSealer(),
-        key=SigningKey.from_seed(origin, bytes(32)),
+        signers=SeededSigners(origin),
         outside=OutsideLock(lock),
     )
 

@@ -23,7 +23,6 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 
 When = Literal["before", "after"]
 _APPENDS = "INSERT INTO access_log.entry"
-_TORN_AT = 1000
 
 
 class Trigger:
@@ -115,7 +114,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class TornWrite:
-    """In the middle of a write to the outside lock: its first bytes stand."""
+    """In the middle of a write to the outside lock: its first half stands."""
 
     def wrap(self, trigger: Trigger) -> None:
         """Only the outside lock writes at an offset."""
@@ -123,7 +122,7 @@ class TornWrite:
 
         def write_some(descriptor: int, content: bytes, offset: int) -> int:
             if trigger.last():
-                pwrite(descriptor, content[:_TORN_AT], offset)
+                pwrite(descriptor, content[: len(content) // 2], offset)
                 die()
             return pwrite(descriptor, content, offset)
 
@@ -167,8 +166,8 @@ WRITING: dict[str, Step] = {
     "after-tiles": Statement("after", "INSERT INTO access_log.tile"),
     "before-commit": Commit("before"),
     "after-commit": Commit("after"),
-    "before-sign": Call("before", "access_log.checkpoint", "SigningKey.sign"),
-    "after-sign": Call("after", "access_log.checkpoint", "SigningKey.sign"),
+    "before-sign": Call("before", "access_log.signing_keys", "SigningKey.line"),
+    "after-sign": Call("after", "access_log.signing_keys", "SigningKey.line"),
     "before-raise": Call("before", "access_log.lock", "OutsideLock.raise_to"),
     "before-lock-write": Call("before", "os", "pwrite"),
     "torn-lock-write": TornWrite(),

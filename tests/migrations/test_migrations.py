@@ -49,6 +49,21 @@ def test_down_and_up_again(owner: Engine, owner_url: str) -> None:
     check_schema(owner_url)
 
 
+def test_a_log_whose_keys_were_changed_does_not_go_back(owner: Engine) -> None:
+    with owner.begin() as connection:
+        connection.execute(
+            text("INSERT INTO access_log.key_change (log, epoch, index, document) VALUES (1, 2, 0, '{}')")
+        )
+    with owner.connect() as connection:
+        config = database._config()
+        config.attributes["connection"] = connection
+        with pytest.raises(RuntimeError, match="signing keys were changed"):
+            command.downgrade(config, "0005")
+    with owner.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM access_log.key_change")) == 1
+    owner.dispose()
+
+
 def test_a_database_ahead_is_refused(owner: Engine, owner_url: str) -> None:
     with owner.begin() as connection:
         connection.execute(text("UPDATE public.alembic_version SET version_num = '9999'"))

@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from vault.crypto.blind import Identifier
 from vault.crypto.envelopes import (
@@ -33,6 +33,7 @@ SUBJECT_HASH: Final = "subject-hash"
 LABEL_MASTER: Final = "label-master"
 LOG_PAYLOAD: Final = "log-payload"
 LOG_SIGNING: Final = "log-signing"
+LOG_SIGNING_ML_DSA: Final = "log-signing-ml-dsa"
 ROOTS_SIGNING: Final = "roots-signing"
 TOKEN_SIGNING: Final = "token-signing"  # noqa: S105 -- a name
 CONSENT_SIGNING: Final = "consent-signing"
@@ -41,6 +42,7 @@ _SYSTEM_KEYS: Final = (
     LABEL_MASTER,
     LOG_PAYLOAD,
     LOG_SIGNING,
+    LOG_SIGNING_ML_DSA,
     ROOTS_SIGNING,
     TOKEN_SIGNING,
     CONSENT_SIGNING,
@@ -51,6 +53,7 @@ _VERSION: Final = 1
 
 _READ_SYSTEM = text("SELECT name, version, wrapped FROM vault.system_key WHERE version = :version")
 _ANY_SYSTEM = text("SELECT EXISTS (SELECT FROM vault.system_key)")
+_READ_VERSION = text("SELECT wrapped FROM vault.system_key WHERE name = :name AND version = :version")
 _ADD_SYSTEM = text(
     "INSERT INTO vault.system_key (name, version, wrapped) VALUES (:name, :version, :wrapped)"
     " ON CONFLICT DO NOTHING"
@@ -92,8 +95,7 @@ class VaultKeys:
                 await provider.create(name, kind)
         async with engine.begin() as connection:
             for name in _SYSTEM_KEYS:
-                wrapped = await provider.wrap(ROOT, os.urandom(_KEY_SIZE), system_key_aad(name, _VERSION))
-                await connection.execute(_ADD_SYSTEM, {"name": name, "version": _VERSION, "wrapped": wrapped})
+                await _add_system_key(connection, provider, name, _VERSION)
 
     @classmethod
     async def open(cls, engine: AsyncEngine, provider: KeyProvider) -> Self:
@@ -116,6 +118,36 @@ class VaultKeys:
     def system(self, name: str) -> bytes:
         """One key of the system, 32 bytes."""
         return self._system[name]
+
+    async def make_system_versions(self, names: Sequence[str], version: int) -> None:
+        """Makes later versions of keys of the system, all or none; harmless when they are there.
+
+        Raises:
+            ProviderError: the provider does not answer.
+        """
+        async with self._engine.begin() as connection:
+            for name in names:
+                await _add_system_key(connection, self.provider, name, version)
+
+    async def system_version(self, name: str, version: int) -> bytes:
+        """One version of a key of the system, 32 bytes.
+
+        Raises:
+            KeysMissingError: it was never made.
+            UnsealError: database and keyring do not belong together.
+            ProviderError: the provider does not answer.
+        """
+        if version == _VERSION:
+            return self._system[name]
+        async with self._engine.connect() as connection:
+            wrapped = (
+                await connection.execute(_READ_VERSION, {"name": name, "version": version})
+            ).scalar_one_or_none()
+        if wrapped is None:
+            raise KeysMissingError(
+                f"the database holds no version {version} of the key {name}: restore vault.system_key"
+            )
+        return await self.provider.unwrap(ROOT, wrapped, system_key_aad(name, version))
 
     async def blind(self, identifiers: Sequence[Identifier]) -> list[Mac]:
         """Blind indexes, by which persons are found."""
@@ -241,6 +273,14 @@ class LogSealer:
     def _month(self, time_ms: int) -> int:
         moment = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(self._zone)
         return moment.year * 100 + moment.month + self._retention
+
+
+async def _add_system_key(
+    connection: AsyncConnection, provider: KeyProvider, name: str, version: int
+) -> None:
+    wrapped = await provider.wrap(ROOT, os.urandom(_KEY_SIZE), system_key_aad(name, version))
+    # Another process may have been first: its key is the one that counts.
+    await connection.execute(_ADD_SYSTEM, {"name": name, "version": version, "wrapped": wrapped})
 
 
 def _expiry_name(month: int) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log.archive import Archive
-from access_log.checkpoint import SigningKey
 from access_log.lock import OutsideLock
 from access_log.log import Log
 from access_log.roots.leaf import roots_origin
 from access_log.roots.log import RootsLog
+from access_log.signing_keys import SigningKey
 from consent.copies import CopySigner
 from consent.oauth.dpop import Nonces
 from consent.oauth.profile import Profile
@@ -28,13 +28,13 @@ from vault.records.intake import Intake
 from vault.records.keys import (
     CONSENT_SIGNING,
     LABEL_MASTER,
-    LOG_SIGNING,
     PROOF_NONCE,
     ROOTS_SIGNING,
     TOKEN_SIGNING,
     LogSealer,
     VaultKeys,
 )
+from vault.records.signers import LogSigners
 from vault.server.database import application_engine
 from vault.server.settings import Settings
 
@@ -188,7 +188,7 @@ def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Ca
         origin=origin,
         master=keys.system(LABEL_MASTER),
         sealer=LogSealer(keys, origin, settings.payload_years, catalogue.timezone),
-        key=SigningKey.from_seed(origin, keys.system(LOG_SIGNING)),
+        signers=LogSigners(keys, origin, ml_dsa=settings.log_ml_dsa),
         outside=OutsideLock(settings.outside_lock_path),
         archive=Archive(settings.archive_dir) if settings.archive_dir is not None else None,
     )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 from access_log.log import Log
+from access_log.verifier_keys import ED25519, VerifierKey
 from consent.oauth.adapter import read_answers
 from consent.public_register import read_public_register
 from vault.server.portal.consent_page import NOTICE_PATH
@@ -64,8 +65,13 @@ class AccessPages:
             session=session,
             section="accesses",
             access=access,
-            log_key=self._log.key.verifier_key(),
+            log_key=await self._log_key(),
         )
+
+    async def _log_key(self) -> VerifierKey:
+        """The newest Ed25519 key: it verifies what is given out now, and fits into a command."""
+        keys = await self._log.verifier_keys()
+        return [key for key in keys if key.type == ED25519][-1]
 
     async def receipt(self, request: Request, index: str) -> Response:
         """The receipt of one entry, as a file."""

@@ -2,7 +2,7 @@
 
 import typer
 
-from vault.server.cli.log import archiving, examining, publishing, showing
+from vault.server.cli.log import archiving, examining, publishing, rotating, showing
 from vault.server.cli.output import examples
 
 app = typer.Typer(
@@ -16,3 +16,4 @@ app.command()(showing.show)
 app.command()(publishing.publish)
 app.command()(archiving.archive)
 app.command()(examining.fsck)
+app.command()(rotating.rotate_key)
