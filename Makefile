@@ -6,7 +6,7 @@ VENV := $(ROOT).venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo serve test test-slow lint format types contracts check bench lock docs clean
+.PHONY: help setup setup-dev demo serve test test-slow lint format types contracts check bench lock verifier docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ check: lint types contracts ## Lint, types and contracts
 
 bench: setup-dev ## Measure, as ratios of one run
 	@cd $(ROOT) && $(BIN)/python -m bench $(ARGS)
+
+verifier: setup ## Build the verifier as one file, and print its SHA-256
+	@cd $(ROOT) && $(BIN)/python tools/build_verifier.py build/creditvault-verify.pyz
 
 docs: setup ## Write the generated pages of docs/
 	@cd $(ROOT) && $(BIN)/creditvault docs

@@ -97,6 +97,25 @@ def verify_log(
         SourceError: The log could not be read.
     """
     signed = signed_checkpoint(source, keys)  # (1)
+    return verify_signed(source, signed, earlier=earlier, resume=resume, jobs=jobs, progress=progress)
+
+
+def verify_signed(
+    source: Source,
+    signed: Signed,
+    *,
+    earlier: Sequence[Signed] = (),
+    resume: tuple[Position, Signed] | None = None,
+    jobs: int = 1,
+    progress: Progress = _silent,
+) -> Audit:
+    """Audit a log up to a checkpoint of it that was opened (1); everything else is as in `verify_log`.
+
+    Raises:
+        VerificationError: The log does not verify; names the first bad entry where one can be named.
+        ContradictionError: An earlier checkpoint says otherwise; holds both notes as evidence.
+        SourceError: The log could not be read.
+    """
     known = (*earlier, *((resume[1],) if resume else ()))
     for each in known:
         require_growth(each, signed)

@@ -2,19 +2,22 @@
 
 import argparse
 import os
+import time
 from pathlib import Path
 from typing import Final
 
 from access_log.checkpoint import VerifierKey
 from access_log.cli import reading, writing
+from access_log.cli.filing import Filing, page
 from access_log.cli.output import Report, iso, progress
 from access_log.cli.parsing import Command, Parser, jobs, log_key, log_source
+from access_log.cli.tool import this_tool
 from access_log.contradiction import Signed
 from access_log.encoding import to_base64
-from access_log.errors import FormatError, SourceError
+from access_log.errors import AccessLogError, FormatError, SourceError
 from access_log.payload import JSON
 from access_log.position import MAX_STATE, Position, read_state, write_state
-from access_log.verify import Audit, verify_log
+from access_log.verify import Audit, signed_checkpoint, verify_signed
 from access_log.web import Website
 
 _CONNECTIONS: Final = 8
@@ -37,6 +40,11 @@ def _arguments(parser: Parser) -> None:
         help="go on from where the last good run with this file ended, and note where this one does; "
         "keep the file where nobody else can write it",
     )
+    parser.add_argument(
+        "--report",
+        metavar="FILE.html",
+        help="also write a page that can be filed and printed, whatever is found",
+    )
     jobs(
         parser,
         f"check N bundles side by side (default: as many as cores for a directory, {_CONNECTIONS} for a URL)",
@@ -49,11 +57,32 @@ def _run(options: argparse.Namespace) -> Report:
     earlier = [reading.checkpoint(file, keys, "the earlier checkpoint") for file in options.from_checkpoint]
     resume = None if options.state is None else _resumed(options.state, keys)
     side_by_side = options.jobs or (_CONNECTIONS if isinstance(source, Website) else _cores())
-    with progress() as show:
-        audit = verify_log(source, keys, earlier=earlier, resume=resume, jobs=side_by_side, progress=show)
+    filing = Filing(
+        options.log, keys, this_tool(), _now(), earlier=[*earlier, *([resume[1]] if resume else [])]
+    )
+    try:
+        with progress() as show:
+            signed = filing.signed = signed_checkpoint(source, keys)
+            audit = verify_signed(
+                source, signed, earlier=earlier, resume=resume, jobs=side_by_side, progress=show
+            )
+    except AccessLogError as error:
+        _file(options, filing, error)
+        raise
+    _file(options, filing, audit)
     if options.state is not None:
         writing.replace(options.state, write_state(audit.position, audit.signed), private=True)
     return _report(audit, earlier)
+
+
+def _file(options: argparse.Namespace, filing: Filing, outcome: Audit | AccessLogError) -> None:
+    if options.report is not None:
+        writing.replace(options.report, page(filing, outcome, _now()))
+
+
+def _now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def _resumed(file: str, keys: tuple[VerifierKey, ...]) -> tuple[Position, Signed] | None:
@@ -118,6 +147,7 @@ COMMAND: Final = Command(
         "verify https://vault.example/log --log-key log.key",
         "verify ./log --log-key log.key --from-checkpoint last-month.checkpoint",
         "verify https://vault.example/log --log-key log.key --state my.state",
+        "verify ./log --log-key log.key --report audit.html",
         "verify ./log --log-key vault.example/log/2026+1a2b3c4d+AQID... --json",
     ),
     arguments=_arguments,

@@ -273,7 +273,7 @@ def test_an_interruption_is_no_verdict(
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verifying, "verify_log", interrupt)
+    monkeypatch.setattr(verifying, "verify_signed", interrupt)
     assert run("verify", log, "--log-key", KEY) == 2
     assert "interrupted" in capsys.readouterr().err
 
