@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from access_log import cli
 from access_log.checkpoint import Checkpoint
 from access_log.entry import first_chain
-from access_log.merkle import Frontier, batch_proofs, leaf_hash
+from access_log.merkle import Frontier, leaf_hash
 from access_log.receipt import write_receipt
-from tests.access_log.simulator import ORIGIN, SIGNER, START, make_entries, publish, sign
+from tests.access_log.simulator import ORIGIN, SIGNER, START, make_entries, naive_inclusion, publish, sign
 from tests.access_log.test_sources import serving
 
 FILE = Path(__file__).parents[2] / "docs" / "second_verifier.py"
@@ -112,8 +112,8 @@ def test_rules_that_no_flipped_bit_meets(second: ModuleType, tmp_path: Path) -> 
 @given(st.integers(1, 300), st.data())
 def test_receipts(second: ModuleType, tmp_path: Path, size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
-    proofs = batch_proofs(Frontier.empty(), [leaf_hash(each) for each in ENTRIES[:size]])
-    receipt = write_receipt(ENTRIES[index], index, proofs[index], sign(ENTRIES[:size]))
+    proof = naive_inclusion(index, [leaf_hash(each) for each in ENTRIES[:size]])
+    receipt = write_receipt(ENTRIES[index], index, proof, sign(ENTRIES[:size]))
     file = tmp_path / "receipt"
     file.write_text(receipt)
     assert agreed(second, "receipt", file) == 0
