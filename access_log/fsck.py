@@ -9,10 +9,12 @@ database and the keys can show:
 (3) stored tiles, and the roots beside them, are those of the entries;
 (4) the tree has the root the outside lock holds, at its size;
 (5) the head states size, chain, time and frontier as they follow from the entries;
-(6) every payload opens at its entry and leads to its commitment; absent are only those past retention;
+(6) every payload opens at its entry and leads to its commitment; absent are only those past retention, and
+    those a document of the log declares lost;
 (7) every entry stands at its place in exactly one stream, with the label of that place, and the stream's row
     names the newest;
-(8) requests belong to entries.
+(8) requests belong to entries, and documents to the entries that commit to them;
+(9) the database's indexes lead to every entry, by its number and by its label.
 
 Everything is read from one state of the database, while the log goes on. Tampering is reported, never raised.
 """
@@ -31,6 +33,7 @@ from access_log.errors import AccessLogError, FormatError, OutsideLockError
 from access_log.findings import Finding, Findings
 from access_log.lock import Raised
 from access_log.log import Log
+from access_log.losses import all_lost, read_kept
 from access_log.merkle import Frontier
 from access_log.places import Placement
 from access_log.reading import archived
@@ -60,11 +63,13 @@ class Report:
         raised: Size in the outside lock; None where it cannot be read.
         payloads: Payloads that opened and fit their entries.
         expired: Payloads gone because their retention has ended.
+        lost: Payloads gone with a database, and declared lost.
         tiles: Stored tiles compared.
         streams: Stream rows compared.
         requests: Request rows compared.
         placed: Whether places in streams were checked: they cannot be while entries are damaged.
-        unplaced: Entries whose place could not be told, because a payload after them cannot be read.
+        unplaced: Entries whose place could not be told: a payload after them cannot be read, or their stream
+            was lost with its database.
         findings: What does not hold, the lowest index first; a bounded number.
         more: Findings beyond those.
     """
@@ -74,6 +79,7 @@ class Report:
     raised: int | None
     payloads: int
     expired: int
+    lost: int
     tiles: int
     streams: int
     requests: int
@@ -155,6 +161,10 @@ async def examine_log(
             derived, head, findings, vouched=tree_holds and raised is not None and raised.size == end
         )  # (5)
         now: datetime = (await connection.execute(_NOW)).scalar_one()
+        kept = await read_kept(connection, log.number, log.sealer, altered)
+        for document in kept:
+            if document.fault is not None:
+                findings.add(document.index, document.fault)
         placement = Placement(
             connection,
             log,
@@ -163,14 +173,16 @@ async def examine_log(
             end,
             oldest_kept=_month(now) - retention_years * _YEAR,
             linking=derived.entries_hold and tree_holds,
+            declared=all_lost(kept),
         )
-        await placement.run(lambda done: progress(end + done, 2 * end))  # (6), (7), (8)
+        await placement.run(lambda done: progress(end + done, 2 * end))  # (6) to (9)
     return Report(
         size=head.size if head is not None else None,
         entries=end,
         raised=raised.size if raised is not None else None,
         payloads=placement.payloads,
         expired=placement.expired,
+        lost=placement.lost,
         tiles=derived.tiles,
         streams=placement.streams,
         requests=placement.requests,

@@ -106,6 +106,21 @@ class OutsideLock:
         finally:
             os.close(descriptor)
 
+    def glance(self) -> Raised:
+        """What was raised last, or just before: it waits for no raise that is under way.
+
+        Raises:
+            OutsideLockError: the file is missing or neither slot is whole.
+            LogUnavailableError: it cannot be read now.
+        """
+        descriptor = self._open()
+        try:
+            return _read(descriptor, self.path)[1]
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        finally:
+            os.close(descriptor)
+
     def raise_to(self, new: Raised, known_roots: Mapping[int, bytes]) -> Unproven | None:
         """Raises the lock to `new` in one atomic step; an equal or larger size counts as raised.
 

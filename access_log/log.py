@@ -34,6 +34,7 @@ from access_log.lock import OutsideLock, Raised
 from access_log.merkle import EMPTY_ROOT, Frontier
 from access_log.payload import Payload
 from access_log.receipt import write_receipt
+from access_log.references import Reference
 from access_log.sequence import (
     Event,
     Head,
@@ -53,6 +54,10 @@ MAX_CLOCK_LEAD_MS = 60_000
 STREAM_ID_SIZE = 16
 _ROOTS_REMEMBERED = 64
 _AT_ONCE = 48  # payloads of about 2 KB: what a socket takes at once, so that PostgreSQL works beside us
+_BEHIND = (
+    "Restore a newer backup, or import what is missing from the published log: `creditvault log reimport`; "
+    "a log never rolls back"
+)
 SYSTEM_STREAM = hashlib.sha256(b"creditvault system stream v1").digest()[:STREAM_ID_SIZE]
 NOT_FOUND_STREAM = hashlib.sha256(b"creditvault not-found stream v1").digest()[:STREAM_ID_SIZE]
 
@@ -138,6 +143,7 @@ class Log:
         signers: has the keys that sign checkpoints.
         outside: the outside lock.
         archive: where entries stand whose partition is gone.
+        references: what others hold of this log, compared with the database at every start.
     """
 
     number = 1
@@ -153,6 +159,7 @@ class Log:
         signers: Signers,
         outside: OutsideLock,
         archive: Archive | None = None,
+        references: Sequence[Reference] = (),
     ) -> None:
         self.engine = engine
         self.origin = origin
@@ -160,6 +167,7 @@ class Log:
         self.signers = signers
         self.outside = outside
         self.archive = archive
+        self.references = references
         self._labels = LabelMaker(master, origin)
         self._keys: tuple[LogKey, ...] = ()  # in force when the head was last seen
         self._halted = True  # until `start` has compared the database with the outside lock
@@ -217,31 +225,24 @@ class Log:
                 await asyncio.to_thread(self.outside.create, Raised(0, EMPTY_ROOT, note))
 
     async def start(self) -> None:
-        """Compares the database with the outside lock, then signs and raises its head.
+        """Compares the database with the outside lock and what others hold, then signs and raises its head.
 
         Start, failover and recovery after a failed raise all come this way.
 
         Raises:
-            OutsideLockError: the database is behind the outside lock, or is another log.
+            OutsideLockError: the database is behind the outside lock or a reference, or is another log.
             LogStateError: head and entries disagree, or the origin is another.
             LogUnavailableError: database or lock cannot be reached now; try again.
         """
-        async with _database_errors(), self.engine.connect() as connection:
-            head = await self._lock_head(connection)
-            origin = await writes.origin_of(connection, self.number)
-            if origin != self.origin:
-                raise LogStateError(
-                    f"the database holds the log {origin!r}, the settings name {self.origin!r}: "
-                    "set CREDITVAULT_LOG_ORIGIN to the log's origin"
-                )
-            await self._check(connection, head)
-            held = await asyncio.to_thread(self.outside.read)
-            if held.size > head.size:
-                raise OutsideLockError(
-                    f"the database is behind the outside lock: it holds {head.size} entries, "
-                    f"{held.size} were raised. Restore a newer backup of the database; a log never rolls back"
-                )
-            await connection.rollback()
+        # Asked before the head is locked: nobody waits for a web server.
+        keys = await self.every_verifier_key() if self.references else ()
+        shown = [(one.name, await asyncio.to_thread(one.read, keys)) for one in self.references]
+        async with self.transaction() as connection:
+            head = await self.checked_head(connection)
+            self._require_not_behind(head, await asyncio.to_thread(self.outside.read))
+            for name, checkpoint in shown:
+                if checkpoint is not None:
+                    await self._require_begins(connection, head, name, checkpoint)
         self._roots = {0: EMPTY_ROOT}
         await self._raise(head.frontier, head.time, await self._in_force(head.keys))
         self._halted = False
@@ -277,12 +278,13 @@ class Log:
         """
         if self._halted:
             await self.start()
-        async with _database_errors(), self.engine.connect() as connection, connection.begin():
+        async with self.transaction() as connection:
             head = await self._lock_head(connection)
             writing = Writing(connection, head, head.keys)
             yield writing
             if not writing.events:
                 return
+            await self._require_no_gap(writing.head)
             new = await self._append(writing)
             # Read under the head lock: no worker signs a tree with keys that were retired before it.
             keys = await self._in_force(writing.keys)
@@ -294,6 +296,44 @@ class Log:
         writing.payloads = new.payloads
         writing.indexes = list(range(writing.head.size, new.frontier.size))
         writing.receipts = Receipts(new, note)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction of its own, which ends with the block.
+
+        Raises:
+            LogUnavailableError: the database cannot be reached, or refuses to write now.
+        """
+        async with _database_errors(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    async def checked_head(self, connection: AsyncConnection) -> Head:
+        """Locks the head, and compares it with the entries behind it.
+
+        Raises:
+            LogStateError: there is no log, it is another one, or head and entries disagree.
+        """
+        head = await self._lock_head(connection)
+        origin = await writes.origin_of(connection, self.number)
+        if origin != self.origin:
+            raise LogStateError(
+                f"the database holds the log {origin!r}, the settings name {self.origin!r}: "
+                "set CREDITVAULT_LOG_ORIGIN to the log's origin"
+            )
+        await self._check(connection, head)
+        return head
+
+    async def append_unstarted(self, connection: AsyncConnection, events: Sequence[Event]) -> int:
+        """Appends in the caller's transaction, for a log that is not started; returns the first index.
+
+        Only for what mends a log and must stand in it in the same step (reimport). `start` signs and raises
+        it once the transaction is committed, and until then nothing is released.
+        """
+        head = await self._lock_head(connection)
+        writing = Writing(connection, head, head.keys, list(events))
+        new = await self._append(writing)
+        await self._write_tiles(connection, new.first, new.leaves)
+        return new.first
 
     async def receipt(self, connection: AsyncConnection, index: int, entry: bytes) -> str:
         """A receipt of an older entry against the newest raised checkpoint.
@@ -336,6 +376,41 @@ class Log:
                 "the newest entry is over 60 s in the future of the database's clock: set the clock right"
             )
         return head
+
+    def _require_not_behind(self, head: Head, held: Raised) -> None:
+        """Refuses a database that lacks entries which were raised: under the head lock none is on its way."""
+        if held.size > head.size:
+            self._halted = True
+            raise OutsideLockError(
+                f"the database is behind the outside lock: it holds {head.size} entries, {held.size} were "
+                f"raised. {_BEHIND}"
+            )
+
+    async def _require_no_gap(self, head: Head) -> None:
+        """A standby that took over may lack entries that were raised: nothing is put on top of a gap.
+
+        A lock that cannot be read now is met again when it is to be raised, and then nothing is released.
+        """
+        try:
+            held = await asyncio.to_thread(self.outside.glance)
+        except (OutsideLockError, LogUnavailableError):
+            return
+        self._require_not_behind(head, held)
+
+    async def _require_begins(
+        self, connection: AsyncConnection, head: Head, name: str, checkpoint: Checkpoint
+    ) -> None:
+        """Refuses a database that does not begin with the tree that others hold."""
+        if checkpoint.size > head.size:
+            raise OutsideLockError(
+                f"the database is behind {name}: it holds {head.size} entries, {checkpoint.size} were "
+                f"signed. {_BEHIND}"
+            )
+        if await stored.root_at(connection, self.number, checkpoint.size) != checkpoint.root:
+            raise OutsideLockError(
+                f"{name} holds another tree of size {checkpoint.size}: this database is not the log that was "
+                "published. Restore the right database"
+            )
 
     async def _check(self, connection: AsyncConnection, head: Head) -> None:
         await stored.check_head(

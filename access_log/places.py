@@ -15,11 +15,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import labels, reading
+from access_log.bridging import Bridge
 from access_log.encoding import HASH_SIZE, from_base64
 from access_log.entry import Entry
 from access_log.errors import FormatError
 from access_log.findings import MOST, Findings
+from access_log.indexes import IndexCheck
 from access_log.log import Log
+from access_log.losses import Ranges
 from access_log.merkle import leaf_hash
 from access_log.payload import FIRST_PREVIOUS, Payload
 from access_log.rederive import CHUNK
@@ -119,11 +122,14 @@ class Placement:
         end: One more than the highest index stored.
         oldest_kept: The month (yyyymm) from which on payloads must still be there.
         linking: Whether places in streams are checked too; without sound entries they cannot be.
+        declared: Entries whose payloads were declared lost.
         payloads: How many were opened and fit their entries.
         expired: How many are gone because their retention has ended.
+        lost: How many are gone and were declared lost.
         streams: How many stream rows there are.
         requests: How many request rows there are.
-        unplaced: Entries whose place could not be told, because a payload after them cannot be read.
+        unplaced: Entries whose place could not be told: a payload after them cannot be read, or their stream
+            was lost with its database.
     """
 
     connection: AsyncConnection
@@ -133,12 +139,20 @@ class Placement:
     end: int
     oldest_kept: int
     linking: bool
+    declared: Ranges
     payloads: int = 0
     expired: int = 0
+    lost: int = 0
     streams: int = 0
     requests: int = 0
     unplaced: int = 0
     _unread: bool = field(default=False, init=False)
+    _bridge: Bridge = field(init=False)
+    _indexes: IndexCheck = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._bridge = Bridge(self.connection, self.log)
+        self._indexes = IndexCheck(self.connection, self.log.number, self.log.archive, self.findings)
 
     @property
     def _unreadable(self) -> tuple[type[Exception], ...]:
@@ -146,6 +160,7 @@ class Placement:
 
     async def run(self, progress: Callable[[int], None]) -> None:
         """Walks back through all entries; tells how many it has behind it."""
+        await self._indexes.begin()
         with closing(_Expected()) as expected:
             if self.linking:
                 await self._expect_newest(expected)
@@ -156,6 +171,7 @@ class Placement:
         stray = await self.connection.execute(_STRAY, {"log": self.log.number, "end": self.end, "most": MOST})
         for (index,) in stray:
             self.findings.add(index, "a payload or a request is kept for it, and there is no such entry")
+        await self._indexes.close(self.end)
 
     async def _expect_newest(self, expected: _Expected) -> None:
         """Reads the stream rows: each names the newest entry of its stream."""
@@ -170,6 +186,7 @@ class Placement:
     async def _chunk(self, first: int, end: int, expected: _Expected) -> None:
         asked = {"log": self.log.number, "first": first, "end": end}
         entries = dict(await reading.entries(self.connection, self.log.number, self.log.archive, first, end))
+        await self._indexes.compare(entries)
         payloads = {row[0]: (row[1], row[2]) for row in await self.connection.execute(_PAYLOADS, asked)}
         for (index,) in await self.connection.execute(_REQUESTS, asked):
             self.requests += 1
@@ -185,11 +202,14 @@ class Placement:
                 continue
             place = await self._open(index, entry, payloads.get(index))
             if self.linking:
-                self._link(index, entry, leaf_hash(entries[index]), place, expected)
+                await self._link(index, entry, leaf_hash(entries[index]), place, expected)
 
     async def _open(self, index: int, entry: Entry, kept: tuple[int, bytes] | None) -> _Place | None:
         """Opens a payload and holds it against its entry; None where it cannot be read."""
         must_be_there = labels.month_of(entry.time) >= self.oldest_kept
+        if kept is None and index in self.declared:
+            self.lost += 1
+            return None
         if kept is None:
             self._miss(index, "its payload is missing, and its retention has not ended", bad=must_be_there)
             return None
@@ -217,11 +237,15 @@ class Placement:
         else:
             self.expired += 1
 
-    def _link(self, index: int, entry: Entry, leaf: bytes, place: _Place | None, expected: _Expected) -> None:
+    async def _link(
+        self, index: int, entry: Entry, leaf: bytes, place: _Place | None, expected: _Expected
+    ) -> None:
         """Holds an entry against what is expected of it, and expects the one before it in its stream."""
         expectation = expected.take(leaf)
+        if place is None and index in self.declared:
+            place = await self._place_of_lost(index, entry, expectation)
         if expectation is None:
-            if self._unread:
+            if self._unread or index in self.declared:
                 self.unplaced += 1
             else:
                 self.findings.add(
@@ -240,6 +264,24 @@ class Placement:
                 named = "its stream's row" if expectation.by is None else f"entry {expectation.by}"
                 self.findings.add(index, f"{named} names it with another number or month")
         self._expect_before(index, month, place, stream, expected)
+
+    async def _place_of_lost(
+        self, index: int, entry: Entry, expectation: _Expectation | None
+    ) -> _Place | None:
+        """What the lost payload said, told from labels; None where its stream was lost too."""
+        if expectation is None:
+            return None
+        if expectation.stream is None:
+            self._unread = True
+            return None
+        month = labels.month_of(entry.time)
+        seq = expectation.seq or await self._bridge.last(expectation.stream, month)
+        previous = await self._bridge.before(expectation.stream, month, seq) if seq else None
+        if previous is None:
+            self._unread = True
+            self.findings.add(index, "the entry before it in its stream is not in the log")
+            return None
+        return _Place(seq, previous)
 
     def _expect_before(
         self, index: int, month: int, place: _Place, stream: bytes | None, expected: _Expected

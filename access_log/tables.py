@@ -164,3 +164,12 @@ archived = Table(
     Column("labels", LargeBinary, nullable=False, comment="SHA-256 of the index of its labels"),
     Column("time", DateTime(timezone=True), nullable=False),
 )
+
+# What an operator's entry commits to by its SHA-256, as it was written (losses.py).
+document = Table(
+    "document",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+)

@@ -3,15 +3,20 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log.archive import Archive
 from access_log.lock import OutsideLock
 from access_log.log import Log
+from access_log.references import Reference, patient
 from access_log.roots.leaf import roots_origin
 from access_log.roots.log import RootsLog
 from access_log.signing_keys import SigningKey
+from access_log.sources import Directory
+from access_log.web import Website
 from consent.copies import CopySigner
 from consent.oauth.dpop import Nonces
 from consent.oauth.profile import Profile
@@ -37,6 +42,8 @@ from vault.records.keys import (
 from vault.records.signers import LogSigners
 from vault.server.database import application_engine
 from vault.server.settings import Settings
+
+_events = structlog.get_logger()
 
 
 class PassphraseMissingError(VaultError):
@@ -191,6 +198,22 @@ def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Ca
         signers=LogSigners(keys, origin, ml_dsa=settings.log_ml_dsa),
         outside=OutsideLock(settings.outside_lock_path),
         archive=Archive(settings.archive_dir) if settings.archive_dir is not None else None,
+        references=_references(settings),
+    )
+
+
+def _references(settings: Settings) -> tuple[Reference, ...]:
+    """Where others see this log: a folder that is not there yet holds nothing against the database."""
+    place = settings.published_log or settings.publish_dir
+    if place is None:
+        return ()
+    source = Website(place) if isinstance(place, str) and "://" in place else Directory(Path(place))
+    return (
+        Reference(
+            f"the published log {place}",
+            patient(source),
+            lambda reason: _events.warning("reference_not_compared", reason=reason),
+        ),
     )
 
 

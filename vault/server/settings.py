@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         description="Folder of the entries that were taken out of the database (`creditvault log archive`). "
         "Unset: everything is in the database.",
     )
+    published_log: str | None = Field(
+        None,
+        description="Folder or web address of the published log; its checkpoint is compared with the "
+        "database at each start. Unset: `publish_dir`, if that is set.",
+    )
     keyring: Path | None = Field(None, description="File of the root keys. Unset: `home`/keyring.")
     passphrase_file: Path | None = Field(
         None,

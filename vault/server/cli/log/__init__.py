@@ -2,7 +2,7 @@
 
 import typer
 
-from vault.server.cli.log import archiving, examining, publishing, rotating, showing
+from vault.server.cli.log import archiving, examining, publishing, reimporting, rotating, showing
 from vault.server.cli.output import examples
 
 app = typer.Typer(
@@ -17,3 +17,4 @@ app.command()(publishing.publish)
 app.command()(archiving.archive)
 app.command()(examining.fsck)
 app.command()(rotating.rotate_key)
+app.command(name="reimport")(reimporting.reimport_entries)

@@ -59,6 +59,7 @@ def _counts(report: Report) -> dict[str, int | None]:
         "raised": report.raised,
         "payloads": report.payloads,
         "expired": report.expired,
+        "lost": report.lost,
         "tiles": report.tiles,
         "streams": report.streams,
         "requests": report.requests,

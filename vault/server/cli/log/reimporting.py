@@ -1,0 +1,94 @@
+"""`creditvault log reimport`: what a restored database lacks, imported from the published log."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from access_log.errors import VerificationError
+from access_log.losses import Operator
+from access_log.reimport import Reimport, reimport
+from access_log.sources import source_of
+from vault.server.assembly import open_log
+from vault.server.cli.acting import operator
+from vault.server.cli.output import AsJson, print_json, progress
+from vault.server.database import check_schema, database_urls
+from vault.server.settings import Settings
+
+
+def reimport_entries(
+    published: Annotated[str, typer.Argument(metavar="DIRECTORY-or-URL", help="Where the log is published.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Verify everything, write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import the entries a restored database lacks from the published log.
+
+    Everything is verified against the outside lock before anything is written, and written in one
+    transaction. Payloads that were lost with the database are declared lost in an entry of type 9. Exit
+    code 1 means that the published log does not verify.
+
+    Example: `creditvault log reimport /srv/www/log --dry-run`
+    """
+    try:
+        done = asyncio.run(_reimport(published, dry_run=dry_run))
+    except VerificationError as error:
+        if as_json:
+            print_json({"sound": False, "index": error.index, "reason": error.reason})
+        else:
+            typer.echo(f"NOT SOUND, nothing was imported: {error}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        print_json(
+            {
+                "held": done.held,
+                "raised": done.raised,
+                "published": done.published,
+                "first": done.first,
+                "imported": 0 if done.declared is None else done.end - done.first,
+                "missing": done.end - done.first,
+                "declared": done.declared,
+                "streams": done.streams,
+                "of_lost_streams": done.lost.ranges,
+            }
+        )
+    else:
+        _tell(done, dry_run=dry_run)
+
+
+async def _reimport(published: str, *, dry_run: bool) -> Reimport:
+    source = source_of(published)
+    settings = Settings()
+    actor = operator()
+    with database_urls(settings) as urls:
+        check_schema(urls.application)
+        async with open_log(settings, urls.application) as log:
+            with progress("reimporting") as bar:
+                task = bar.task_ids[0]
+                return await reimport(
+                    log,
+                    source,
+                    actor=Operator(actor.name, actor.role),
+                    dry_run=dry_run,
+                    progress=lambda _what, done, of: bar.update(task, completed=done, total=of),
+                )
+
+
+def _tell(done: Reimport, *, dry_run: bool) -> None:
+    typer.echo(f"the database held {done.held:,} entries, {done.raised:,} were raised")
+    missing = done.end - done.first
+    if not missing:
+        typer.echo("nothing is missing")
+        return
+    if dry_run:
+        typer.echo(
+            f"{missing:,} entries from {done.first} on are missing, and would be imported: they verify"
+        )
+        return
+    typer.echo(f"{missing:,} entries from {done.first} on were imported; {done.streams:,} streams moved")
+    typer.echo(f"entry {done.declared} declares their payloads lost")
+    if done.lost:
+        typer.echo(
+            f"{len(done.lost):,} of them are of streams that were lost with the database: persons enrolled "
+            "since must be enrolled again"
+        )
+    typer.echo("next: `creditvault log fsck`, and docs/operations.md, After a restore")
