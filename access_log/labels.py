@@ -3,6 +3,7 @@
 People are given month keys, never a stream key; the label master never leaves the vault.
 """
 
+from collections.abc import Iterator
 from time import gmtime
 
 from access_log.encoding import HASH_SIZE
@@ -13,6 +14,7 @@ from access_log.mac import Mac
 STREAM_ID_SIZE = 16
 _MAX_ORIGIN = 255
 _MONTHS = 12
+_YEAR = 100
 _MAX_MONTH = 9999 * 100 + _MONTHS
 _MAX_SEQ = 2**64 - 1
 
@@ -99,3 +101,11 @@ def month_of(time_ms: int) -> int:
         raise FormatError("the time lies outside the years 1970 to 9999")
     moment = gmtime(time_ms // 1000)
     return moment.tm_year * 100 + moment.tm_mon
+
+
+def months_between(first: int, last: int) -> Iterator[int]:
+    """The months (yyyymm) from one to another, both included; none where the other lies before."""
+    month = first
+    while month <= last:
+        yield month
+        month += 1 if month % _YEAR < _MONTHS else _YEAR - _MONTHS + 1

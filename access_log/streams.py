@@ -48,7 +48,7 @@ async def entries_of(
     """
     now = datetime.now(UTC)
     found: list[StreamEntry] = []
-    for month in _months(since, now):
+    for month in labels.months_between(_month(since), _month(now)):
         key = log.month_key(stream_id, month)
         first = 1
         while True:
@@ -82,11 +82,5 @@ async def _by_labels(
     return found + [(index, raw, *sealed.get(index, (None, None))) for index, raw in archived.items()]
 
 
-def _months(first: datetime, last: datetime) -> Sequence[int]:
-    """Months yyyymm from one instant's to another's, UTC."""
-    start = first.astimezone(UTC)
-    months = (last.year - start.year) * 12 + last.month - start.month
-    return [
-        (start.year + (start.month - 1 + at) // 12) * 100 + (start.month - 1 + at) % 12 + 1
-        for at in range(months + 1)
-    ]
+def _month(moment: datetime) -> int:
+    return labels.month_of(int(moment.timestamp() * 1000))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Final
 
-from access_log.cli import comparing, following, openings, receipts, verifying
-from access_log.cli.output import cannot_tell, does_not_verify, good
+from access_log.cli import comparing, following, openings, persons, receipts, verifying
+from access_log.cli.output import cannot_tell, does_not_verify, told
 from access_log.cli.parsing import parser_of
 from access_log.errors import AccessLogError, SourceError
 
@@ -19,6 +19,7 @@ COMMANDS: Final = (
     openings.COMMAND,
     comparing.COMMAND,
     following.COMMAND,
+    persons.COMMAND,
 )
 
 _DESCRIPTION: Final = """\
@@ -40,4 +41,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return does_not_verify(error, as_json=options.json)
     except KeyboardInterrupt:
         return cannot_tell("interrupted: nothing was decided, start again", as_json=options.json)
-    return good(report, as_json=options.json)
+    return told(report, as_json=options.json)

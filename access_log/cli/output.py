@@ -25,21 +25,25 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a command found to be good.
+    """What a command found.
 
     Attributes:
         found: The members of its JSON object, beside `ok`.
         words: The same in plain words; what others wrote in it has gone through `plain`.
+        bad: Whether what was checked is not good, although there is more to say than a reason; then `found`
+            has `index` and `reason` among its members.
     """
 
     found: dict[str, JSON]
     words: str
+    bad: bool = False
 
 
-def good(report: Report, *, as_json: bool) -> int:
+def told(report: Report, *, as_json: bool) -> int:
     """Print what was found, and return the exit code."""
-    _print(json.dumps({"ok": True, **report.found}) if as_json else report.words)
-    return GOOD
+    verdict: dict[str, JSON] = {"ok": False, "tampered": True} if report.bad else {"ok": True}
+    _print(json.dumps({**verdict, **report.found}) if as_json else report.words)
+    return TAMPERED if report.bad else GOOD
 
 
 def does_not_verify(error: AccessLogError, *, as_json: bool) -> int:

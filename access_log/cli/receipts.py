@@ -25,13 +25,8 @@ _WORDS: Final = {
 }
 
 
-def receipt_argument(parser: Parser) -> None:
-    """The receipt, read by `verified`."""
-    parser.add_argument("receipt", metavar="RECEIPT", help="the receipt's file")
-
-
 def verified(options: argparse.Namespace) -> VerifiedReceipt:
-    """Read and verify the receipt a command was given.
+    """Read and verify the receipt a command was given as `receipt`.
 
     Raises:
         SourceError: Receipt or key cannot be read.
@@ -63,7 +58,7 @@ def report_of(receipt: VerifiedReceipt) -> Report:
 
 
 def _arguments(parser: Parser) -> None:
-    receipt_argument(parser)
+    parser.add_argument("receipt", metavar="RECEIPT", help="the receipt's file")
     log_key(parser)
 
 

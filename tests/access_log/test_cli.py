@@ -18,6 +18,7 @@ from access_log.entry import Entry, EntryType, first_chain
 from access_log.merkle import leaf_hash
 from access_log.payload import Party, Payload
 from access_log.receipt import write_receipt
+from tests.access_log.persons import ANN, BOB, Persons, at
 from tests.access_log.simulator import ORIGIN, SIGNER, make_entries, publish, sign
 
 ENTRIES = make_entries(300)
@@ -226,7 +227,7 @@ def test_a_key_file_that_is_no_text_or_too_long(
         ("verify", "."),
         ("verify", ".", "--log-key", "k", "--jobs", "0"),
         ("verify", ".", "--log-key", "k", "--jobs", "many"),
-        ("check-opening", "one", "--log-key", "k"),
+        ("check-opening", "--log-key", "k"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(
@@ -339,3 +340,84 @@ def test_letters_a_terminal_lacks_are_escaped(receipt: tuple[str, str]) -> None:
     done = python("-m", "access_log", "check-opening", *receipt, "--log-key", KEY, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\u8d37\\u6b3e" in done.stdout
+
+
+def test_an_opening_is_told_in_a_sentence(
+    receipt: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = run_json(capsys, "check-opening", *receipt, "--log-key", KEY)
+    assert code == 0
+    assert found["sentence"].startswith("Body bank asked on 2026-09-21 at ")
+    run("check-opening", *receipt, "--log-key", KEY)
+    words = capsys.readouterr().out
+    assert "Body bank asked on 2026-09-21" in words
+    assert "\x1b" not in words
+
+
+@pytest.fixture
+def persons(tmp_path: Path) -> tuple[Path, Path]:
+    """A published log with Ann's stream, and her material."""
+    made = Persons()
+    for index in range(300):
+        made.add(ANN if index % 100 == 0 else BOB, at(2026, 6 + index // 100))
+    (tmp_path / "log-keys.json").write_bytes(made.material().encode())
+    opening = made.material().streams[0].entries[1].opening
+    (tmp_path / "opening.json").write_text(json.dumps(opening))
+    return made.publish().write_to(tmp_path / "published"), tmp_path
+
+
+def test_an_opening_is_checked_against_the_published_log(
+    persons: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    published, folder = persons
+    asked = ("check-opening", folder / "opening.json", "--log-key", KEY, "--log", published)
+    code, found = run_json(capsys, *asked, "--index", "100")
+    assert code == 0
+    assert (found["index"], found["opened"]["decision"], found["opened"]["seq"]) == (100, "permitted", 1)
+    code, found = run_json(capsys, *asked, "--index", "101")
+    assert (code, found["tampered"]) == (1, True)
+    assert run_json(capsys, *asked, "--index", "300")[0] == 1
+    code, found = run_json(capsys, *asked)
+    assert (code, found["tampered"]) == (2, False)
+    assert "either a receipt" in found["reason"]
+
+
+def test_a_complete_person(persons: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    published, folder = persons
+    asked = ("audit-person", folder / "log-keys.json", published, "--log-key", KEY)
+    code, found = run_json(capsys, *asked)
+    assert code == 0
+    assert (found["ok"], found["complete"], found["missing"]) == (True, True, [])
+    (stream,) = found["streams"]
+    assert [one["entries"] for one in stream["months"]] == [1, 1, 1]
+    assert run(*asked) == 0
+    assert capsys.readouterr().out.startswith("Complete: ")
+
+
+def test_an_incomplete_person(persons: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    published, folder = persons
+    material = json.loads((folder / "log-keys.json").read_bytes())
+    del material["streams"][0]["entries"][1]
+    (folder / "less.json").write_text(json.dumps(material))
+    asked = ("audit-person", folder / "less.json", published, "--log-key", KEY)
+    code, found = run_json(capsys, *asked)
+    assert code == 1
+    assert (found["ok"], found["tampered"], found["index"]) == (False, True, 100)
+    assert found["missing"] == [
+        {"stream": 1, "month": 202607, "seq": 1, "index": 100, "reason": found["reason"]}
+    ]
+    assert run(*asked) == 1
+    words = capsys.readouterr().out
+    assert words.startswith("Not complete: 1 thing missing or wrong.")
+    assert "stream 1, month 202607, number 1, entry 100: the material does not list" in words
+
+
+def test_a_material_that_cannot_be_read(
+    persons: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    published, folder = persons
+    (folder / "bad.json").write_text("{}")
+    assert run_json(capsys, "audit-person", folder / "bad.json", published, "--log-key", KEY)[0] == 1
+    assert run_json(capsys, "audit-person", folder / "none.json", published, "--log-key", KEY)[0] == 2
+    nowhere = folder / "nowhere"
+    assert run_json(capsys, "audit-person", folder / "log-keys.json", nowhere, "--log-key", KEY)[0] == 2

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie
 
@@ -25,6 +25,7 @@ from vault.server.portal.schemas import (
     ConsentsOut,
     DataRangeOut,
     FrequencyOut,
+    LogKeysOut,
     MeOut,
     OwnRecordOut,
     OwnRecordsOut,
@@ -78,6 +79,12 @@ class OwnApi:
         session = await self._sessions.require(request)
         access, receipt = await self._own.access(session, index)
         return AccessProofOut(**self._access(access).model_dump(), receipt=receipt)
+
+    async def log_keys(self, request: Request) -> Response:
+        """Keep it to yourself. Check: `python -m access_log audit-person FILE LOG --log-key KEY`. Logged."""
+        session = await self._sessions.require(request)
+        given = await self._own.log_keys(session)
+        return Response(given.encode(), media_type="application/json")
 
     async def records(self, request: Request) -> OwnRecordsOut:
         """Everything held about you, shown to others or not. Looking is logged."""
@@ -194,6 +201,15 @@ def me_router(own: Own, sessions: Sessions, words: Words, route_class: type[APIR
         ("/consents", api.consents, "My consents", (401, 503)),
     ):
         router.add_api_route(path, answer, methods=["GET"], summary=summary, responses=_only(*problems))
+    router.add_api_route(
+        "/log-keys",
+        api.log_keys,
+        methods=["GET"],
+        summary="What checks that no entry about you is hidden",
+        response_class=Response,
+        # It is written once, as access_log FORMAT 4.6 says, and not by a model of this API.
+        responses={200: {"model": LogKeysOut}, **_only(401, 404, 503)},
+    )
     router.add_api_route(
         "/consents/{consent_id}/withdraw",
         api.withdraw,

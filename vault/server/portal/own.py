@@ -2,9 +2,10 @@
 
 from uuid import UUID
 
+from access_log.material import Material
 from consent import consents
 from consent.consents import Consent
-from vault.rights import accesses, own_consents, own_records
+from vault.rights import accesses, material, own_consents, own_records
 from vault.rights.accesses import Access
 from vault.rights.own_consents import Withdrawn
 from vault.rights.own_records import OwnRecord
@@ -43,6 +44,22 @@ class Own:
         if session.subject_id is None:
             return [], None
         return await own_records.own_records(self._vault.log, self._vault.keys, session.subject_id)
+
+    async def log_keys(self, session: CitizenSession) -> Material:
+        """What the person needs to check that no entry about them is hidden.
+
+        Raises:
+            NothingHereError: the vault does not know them, so there is no entry either.
+        """
+        vault = self._vault
+        given = (
+            await material.give_material(vault.log, session.subject_id, vault.settings.payload_years)
+            if session.subject_id is not None
+            else None
+        )
+        if given is None:
+            raise NothingHereError
+        return given
 
     async def consents(self, session: CitizenSession) -> list[Consent]:
         """Every consent the person ever gave, the newest first."""

@@ -54,6 +54,7 @@ class AccessPages:
             everything=everything,
             accesses=found[:_A_PAGE],
             earlier=found[_A_PAGE - 1].index if len(found) > _A_PAGE else None,
+            log_key=await self._log_key(),
         )
 
     async def one(self, request: Request, index: str) -> Response:
@@ -86,6 +87,11 @@ class AccessPages:
         if access.opening is None:
             raise NothingHereError
         return _download(msgspec.json.encode(access.opening).decode(), f"entry-{access.index}.opening.json")
+
+    async def log_keys(self, request: Request) -> Response:
+        """What checks that nothing is hidden, as a file."""
+        session = await self._sessions.require(request)
+        return _download((await self._own.log_keys(session)).encode().decode(), "log-keys.json")
 
 
 class RecordPages:
@@ -180,6 +186,7 @@ def pages_router(
         ("/privacy", anybody.privacy),
         ("/register", anybody.register),
         ("/accesses", accesses.all),
+        ("/accesses/log-keys", accesses.log_keys),
         ("/accesses/{index}", accesses.one),
         ("/accesses/{index}/receipt", accesses.receipt),
         ("/accesses/{index}/opening", accesses.opening),

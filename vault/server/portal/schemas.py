@@ -45,6 +45,21 @@ _CONSENT: JsonDict = {
     "events": [{"event": "granted", "at": "2026-11-24T08:40:00Z"}],
     "copy_jws": "eyJhbGciOiJFZDI1NTE5In0.eyJyZWNvcmRfaWQiOiLigKYifQ.c2lnbmF0dXJl",
 }
+_LOG_KEYS: JsonDict = {
+    "v": 1,
+    "origin": "vault.example/log/2026",
+    "log_keys": ["vault.example/log/2026+697ea6bb+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"],
+    "checkpoint": "vault.example/log/2026\n8\nCkfcHX2bdmz24UEgT2YTeAQgONDnDr6WocMfaOHyx6k=\n\n\u2014 …\n",
+    "retention_years": 10,
+    "streams": [
+        {
+            "kind": "person",
+            "court_reference": None,
+            "months": [{"month": 202611, "key": "a0gktOhuxPkUArAVpdA2dNf2XRMp3kG0wQ3wv14lBY4="}],
+            "entries": [{"index": 5, "opening": None}],
+        }
+    ],
+}
 _ME: JsonDict = {
     "display_name": "Wei Example",
     "csrf_token": "dGhpcyBpcyBhbiBleGFtcGxl",
@@ -146,6 +161,42 @@ class AccessProofOut(AccessOut):
     )
 
     receipt: str = Field(description="A C2SP tlog-proof against the newest released checkpoint.")
+
+
+class MonthKeyOut(BaseModel):
+    """The key of your stream for one month."""
+
+    month: int = Field(description="yyyymm, UTC.")
+    key: str = Field(description="base64, 32 bytes.")
+
+
+class OpenedEntryOut(BaseModel):
+    """One entry of a stream."""
+
+    index: int
+    opening: dict[str, Any] | None = Field(description="Null once its content is not kept any more.")
+
+
+class LogStreamOut(BaseModel):
+    """One stream: your own, or that of a covert case that was disclosed to you."""
+
+    kind: Literal["person", "covert"]
+    court_reference: str | None = Field(description="Of the covert case.")
+    months: list[MonthKeyOut]
+    entries: list[OpenedEntryOut]
+
+
+class LogKeysOut(BaseModel):
+    """Your month keys and openings (access_log/FORMAT.md, section 4.6). Who has them finds your entries."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_LOG_KEYS]})
+
+    v: Literal[1]
+    origin: str = Field(description="The log's name.")
+    log_keys: list[str] = Field(description="The log's verifier keys; compare them with what you know.")
+    checkpoint: str = Field(description="The signed checkpoint up to which this is complete.")
+    retention_years: int = Field(description="For how many years the contents of entries are kept.")
+    streams: list[LogStreamOut]
 
 
 class CodeOut(BaseModel):

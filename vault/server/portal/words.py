@@ -13,6 +13,7 @@ from typing import Any, Final
 from access_log.entry import EntryType
 from vault.catalogue import Catalogue
 from vault.records.choose import category_of
+from vault.rights import material
 from vault.rights.accesses import Access
 from vault.rights.own_records import OwnRecord
 
@@ -90,6 +91,10 @@ _CAPACITIES: Final[Mapping[str, str]] = {
     "ask": "ask about people",
     "furnish": "hand in records",
     "inspect": "inspect the use of this vault",
+}
+_OWN_RIGHTS: Final[Mapping[str, str]] = {
+    "own records viewed": "You looked at your records",
+    material.GIVEN: "You downloaded the keys of your log",
 }
 _SUPPORTING: Final[Mapping[str, str]] = {
     "reference": "Their reference",
@@ -218,7 +223,7 @@ class Words:
         if access.type is EntryType.RECORD:
             kinds = ", ".join(self.category(code) for code in _categories(access.details.get("object")))
             return f"{body} handed in a record: {kinds}"
-        return "You looked at your records" if event == "own records viewed" else event.capitalize()
+        return _OWN_RIGHTS.get(event, event.capitalize())
 
     def today(self, now: datetime) -> date:
         """The legal date."""

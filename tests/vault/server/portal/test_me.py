@@ -1,17 +1,33 @@
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import create_engine
 
 from access_log.checkpoint import VerifierKey
+from access_log.material import read_material
 from access_log.payload import check_opening
 from access_log.receipt import verify_receipt
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN
 from tests.vault.server.portal.conftest import FIELDS, Browser, Site
 from vault.server.portal.fictitious import fictitious_identity
-from vault.server.portal.schemas import AccessOut, AccessProofOut, ConsentOut
+from vault.server.portal.schemas import AccessOut, AccessProofOut, ConsentOut, LogKeysOut
 
-READS = ("/v1/me", "/v1/me/accesses", "/v1/me/accesses/0", "/v1/me/records", "/v1/me/consents")
+READS = (
+    "/v1/me",
+    "/v1/me/accesses",
+    "/v1/me/accesses/0",
+    "/v1/me/log-keys",
+    "/v1/me/records",
+    "/v1/me/consents",
+)
+ROOT = Path(__file__).parents[4]
 
 
 async def get(browser: Browser, path: str) -> dict[str, object]:
@@ -157,3 +173,99 @@ def test_every_example_is_one() -> None:
     for model in (AccessOut, AccessProofOut, ConsentOut):
         for example in model.model_json_schema()["examples"]:
             model.model_validate(example)
+
+
+async def audited(site: Site, folder: Path, material: bytes) -> tuple[int, dict[str, Any]]:
+    """What `audit-person` says, run as a person runs it: a process with the file and the log's address."""
+    file = folder / "log-keys.json"
+    file.write_bytes(material)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [
+            sys.executable,
+            "-m",
+            "access_log",
+            "audit-person",
+            str(file),
+            f"{site.url}/log",
+            "--log-key",
+            site.vault.log.key.verifier_key(),
+            "--json",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+async def log_keys(site: Site) -> bytes:
+    async with site.browser() as browser:
+        await browser.sign_in(ENROLLED)
+        answer = await browser.http.get("/v1/me/log-keys")
+        assert answer.status_code == httpx.codes.OK, answer.text
+        assert answer.headers["content-type"] == "application/json"
+        newest = (await browser.http.get("/v1/me/accesses")).json()["accesses"][0]
+    assert newest["details"]["event"] == "log keys given"
+    LogKeysOut.model_validate_json(answer.content)
+    assert read_material(answer.content).encode() == answer.content
+    return answer.content
+
+
+async def test_a_person_checks_that_nothing_is_hidden(site: Site, tmp_path: Path) -> None:
+    await site.court_asks(ENROLLED)
+    await site.court_asks(OTHER)
+    await site.court_asks(ENROLLED, "credit-granting")
+    await site.consent(ENROLLED)
+    material = await log_keys(site)
+    code, found = await audited(site, tmp_path, material)
+    assert (code, found["complete"]) == (0, True), found
+    (stream,) = found["streams"]
+    # Enrolment, a query, a refused one, a consent, and that the keys were given.
+    assert sum(month["entries"] for month in stream["months"]) == stream["opened"] == 5
+    await site.court_asks(ENROLLED)
+    code, found = await audited(site, tmp_path, material)
+    assert (code, len(found["streams"][0]["newer"])) == (0, 1)
+
+
+async def test_what_is_hidden_from_a_person_is_named(site: Site, tmp_path: Path, owner_url: str) -> None:
+    await site.court_asks(ENROLLED)
+    asked = read_material(await log_keys(site)).streams[0].entries[1].index
+    engine = create_engine(owner_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DELETE FROM access_log.payload WHERE index = {asked}")
+    # The vault itself shows the person an entry without content now; their own check says that this is wrong.
+    code, found = await audited(site, tmp_path, await log_keys(site))
+    assert (code, found["index"]) == (1, asked)
+    assert "withheld" in found["reason"]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE access_log.entry DISABLE TRIGGER USER")
+        connection.exec_driver_sql(
+            "UPDATE access_log.entry SET entry = overlay(entry placing decode(repeat('00', 32), 'hex')"
+            f" from 43) WHERE index = {asked}"
+        )
+    engine.dispose()
+    # With another label the vault shows nothing at all any more; the log does not verify.
+    code, found = await audited(site, tmp_path, await log_keys(site))
+    assert (code, found["index"]) == (1, asked)
+
+
+async def test_who_is_unknown_has_no_keys(site: Site) -> None:
+    async with site.browser() as browser:
+        await browser.sign_in(UNKNOWN)
+        answer = await browser.http.get("/v1/me/log-keys")
+    assert answer.status_code == httpx.codes.NOT_FOUND
+    assert answer.json()["type"] == "urn:creditvault:problem:not-found"
+
+
+async def test_the_page_offers_the_keys(site: Site) -> None:
+    async with site.browser() as browser:
+        await browser.sign_in(ENROLLED)
+        page = await browser.get("/accesses")
+        assert "/accesses/log-keys" in page.text or "Keys of my log" in page.text
+        answer = await browser.http.get("/accesses/log-keys")
+    assert answer.headers["content-disposition"] == 'attachment; filename="log-keys.json"'
+    assert read_material(answer.content).streams[0].entries
