@@ -20,7 +20,7 @@ from access_log.roots.leaf import Kind, PrefixRoot, roots_origin
 from access_log.roots.log import RootsLog
 from access_log.sequence import Head
 from tests.access_log.logs import append
-from tests.conftest import ORIGIN, PlainSealer
+from tests.conftest import ORIGIN, PlainSealer, SeededSigners
 
 KEY = SigningKey.from_seed(roots_origin(ORIGIN), b"r" * 32)
 
@@ -48,7 +48,7 @@ async def clocked_log(database: AsyncEngine, folder: Path) -> ClockedLog:
         origin=ORIGIN,
         master=bytes(range(32)),
         sealer=PlainSealer(),
-        key=SigningKey.from_seed(ORIGIN, bytes(32)),
+        signers=SeededSigners(ORIGIN),
         outside=OutsideLock(folder / "outside.lock"),
     )
     await opened.create()
