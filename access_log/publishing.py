@@ -37,6 +37,7 @@ from access_log.errors import (
 from access_log.log import Log
 from access_log.merkle import Frontier, full_root, leaf_hash
 from access_log.reading import bundles
+from access_log.rotate import key_history
 from access_log.tiles import HEIGHT, WIDTH, Tile, decode_bundle
 
 Progress = Callable[[int, int], None]
@@ -103,6 +104,7 @@ async def publish(log: Log, root: Path, *, whole: bool = False, progress: Progre
                 found = await bundles(connection, log.number, log.archive, first, end)
             await asyncio.to_thread(press.take, found)  # (3)
             progress(end, newest.size)
+        await asyncio.to_thread(_put_keys, folder, await log.verifier_keys(), await key_history(log))
         await asyncio.to_thread(press.close, newest, raised.note.encode(), standing)  # (4), (5), (6)
     return Published(
         newest.size,
@@ -111,6 +113,12 @@ async def publish(log: Log, root: Path, *, whole: bool = False, progress: Progre
         press.same,
         press.removed,
     )
+
+
+def _put_keys(folder: DurableFolder, keys: Sequence[VerifierKey], history: str) -> None:
+    """Put the keys and their history into place, before a checkpoint that new keys signed."""
+    files = [("key", "".join(f"{key}\n" for key in keys).encode()), ("keys", history.encode())]
+    folder.put([(path, content) for path, content in files if not folder.holds(path, content)])
 
 
 def _own(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:

@@ -9,7 +9,6 @@ from access_log.cli.parsing import Command, Parser, log_key, log_source
 from access_log.errors import SourceError
 from access_log.key_history import MAX_HISTORY, follow, parse_history
 from access_log.payload import JSON
-from access_log.sources import source_of
 
 
 def _arguments(parser: Parser) -> None:
@@ -19,7 +18,7 @@ def _arguments(parser: Parser) -> None:
 
 def _run(options: argparse.Namespace) -> Report:
     trusted = reading.keys(options.log_key)
-    raw = source_of(options.log).read("keys", MAX_HISTORY)
+    raw = reading.source(options).read("keys", MAX_HISTORY)
     if raw is None:
         raise SourceError(f"{options.log} has no key history ('keys'): ask the log's operator for it")
     succession = follow(parse_history(raw), trusted)

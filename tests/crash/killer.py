@@ -225,6 +225,16 @@ PUBLISHING: dict[str, Step] = {
 }
 """Steps of publishing the log into a folder; most are passed once for each file or folder."""
 
+CHANGING_KEYS: dict[str, Step] = {
+    "before-seeds": Statement("before", "INSERT INTO vault.system_key"),
+    "after-seeds": Statement("after", "INSERT INTO vault.system_key"),
+    "after-change-begun": Statement("after", "INSERT INTO access_log.key_change"),
+    "before-change-is-completed": Statement("before", "UPDATE access_log.key_change"),
+    "after-change-is-completed": Statement("after", "UPDATE access_log.key_change"),
+    "after-change": Call("after", "access_log.log", "Log.complete_key_change"),
+}
+"""Steps of a change of the log's keys, beside those of everything that appends."""
+
 RECOVERING = (
     "after-head-lock",
     "before-sign",
@@ -241,7 +251,7 @@ RECOVERING = (
 def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
-    {**WRITING, **QUERYING, **ENROLLING, **SETTING_UP, **PUBLISHING}[name].wrap(
+    {**WRITING, **QUERYING, **ENROLLING, **SETTING_UP, **PUBLISHING, **CHANGING_KEYS}[name].wrap(
         Trigger(int(nth), Path(armed))
     )
     sys.argv = ["creditvault", *rest]
