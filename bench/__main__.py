@@ -68,6 +68,14 @@ def main() -> int:
     _row(
         "  bare hashing", audited.bare, "entries/s", f"ratio {audited.audit / audited.bare:.2f} (floor 0.50)"
     )
+    _row("  from a folder", audited.folder, "entries/s", "one process, tiles too")
+    ratio = audited.folder_by_two / audited.folder
+    _row(
+        "  by two processes",
+        audited.folder_by_two,
+        "entries/s",
+        f"ratio {ratio:.2f} (floor 1.70 on two cores)",
+    )
     _row(
         "publishing",
         published.rate,

@@ -1,22 +1,29 @@
-"""The offline audit of the whole log, against the bare hashing of the same bytes in the same process."""
+"""The offline audit of the whole log: against the bare hashing of the same bytes, and on two cores."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from access_log import stored
-from access_log.verify import audit_entries
+from access_log.checkpoint import VerifierKey
+from access_log.publishing import publish
+from access_log.sources import Directory
+from access_log.verify import audit_entries, verify_log
 from bench.stage import Stage, opened
 
 
 @dataclass(frozen=True)
 class AuditFigures:
-    """Entries a second on one core."""
+    """Entries a second: from memory, hashed alone, and from a folder by one process and by two."""
 
     audit: float
     bare: float
+    folder: float
+    folder_by_two: float
     entries: int
 
 
@@ -26,7 +33,19 @@ def measure(at: Stage) -> AuditFigures:
     origin = at.settings.log_origin
     audit = min(_seconds(lambda: audit_entries(origin, entries, root=root)) for _ in range(3))
     bare = min(_seconds(lambda: _hash_only(entries)) for _ in range(3))
-    return AuditFigures(len(entries) / audit, len(entries) / bare, len(entries))
+    with tempfile.TemporaryDirectory(prefix="creditvault-bench-") as folder:
+        keys = asyncio.run(_published(at, Path(folder)))
+        log = Directory(Path(folder))
+        one = min(_seconds(lambda: verify_log(log, keys)) for _ in range(3))
+        two = min(_seconds(lambda: verify_log(log, keys, jobs=2)) for _ in range(3))
+    count = len(entries)
+    return AuditFigures(count / audit, count / bare, count / one, count / two, count)
+
+
+async def _published(at: Stage, folder: Path) -> list[VerifierKey]:
+    async with opened(at) as vault:
+        await publish(vault.log, folder)
+        return [VerifierKey.parse(vault.log.key.verifier_key())]
 
 
 async def _read(at: Stage) -> tuple[list[bytes], bytes]:
