@@ -9,6 +9,9 @@
                                                # 6. outside lock raised
     writing.receipts[position]                 # 7. now the caller may release
 
+    appended = await log.append(events)        # the same for events that need nothing read under the lock:
+                                               # callers side by side share one transaction
+
 Whoever leaves the block without an exception holds receipts; an exception after step 4 means that entries
 may stand although nothing was released, and the caller owes them an entry of type 10.
 """
@@ -28,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from access_log import key_changes, stored, writes
 from access_log.archive import Archive
+from access_log.batch import Batcher
 from access_log.checkpoint import Checkpoint
 from access_log.errors import LogStateError, LogUnavailableError, OutsideLockError
 from access_log.lock import OutsideLock, Raised
@@ -53,6 +57,7 @@ from access_log.writes import StreamKind
 MAX_CLOCK_LEAD_MS = 60_000
 STREAM_ID_SIZE = 16
 _ROOTS_REMEMBERED = 64
+_MOST_TOGETHER = 256
 _AT_ONCE = 48  # payloads of about 2 KB: what a socket takes at once, so that PostgreSQL works beside us
 _BEHIND = (
     "Restore a newer backup, or import what is missing from the published log: `creditvault log reimport`; "
@@ -66,6 +71,7 @@ __all__ = [
     "NOT_FOUND_STREAM",
     "STREAM_ID_SIZE",
     "SYSTEM_STREAM",
+    "Appended",
     "Event",
     "Log",
     "RequestMark",
@@ -132,6 +138,15 @@ class Writing:
         return len(self.events) - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of one caller's events: their entries are durable and raised."""
+
+    indexes: Sequence[int]
+    payloads: Sequence[Payload]
+    receipts: Sequence[str]
+
+
 class Log:
     """An open log: the only object that appends. One per worker process.
 
@@ -170,6 +185,7 @@ class Log:
         self.references = references
         self._labels = LabelMaker(master, origin)
         self._keys: tuple[LogKey, ...] = ()  # in force when the head was last seen
+        self._appends = Batcher(self._append_together, window=0, most=_MOST_TOGETHER)
         self._halted = True  # until `start` has compared the database with the outside lock
         self._tail: tuple[int, list[bytes]] = (0, [])  # (log size, leaves of its unfinished tile)
         self._roots: dict[int, bytes] = {0: EMPTY_ROOT}  # sizes of this tree whose roots we have seen
@@ -335,6 +351,42 @@ class Log:
         await self._write_tiles(connection, new.first, new.leaves)
         return new.first
 
+    async def append(self, events: Sequence[Event]) -> Appended:
+        """Appends events that need nothing read under the lock, together with other callers' (group commit).
+
+        Whoever decides on live state takes `writing`. So does who marks a request: a mark that stands already
+        would fail the whole transaction.
+
+        Raises:
+            ValueError: an event marks a request.
+            LogStateError: a stream was never opened; the others' events are appended.
+            LogUnavailableError, OutsideLockError: as `writing`.
+        """
+        if any(event.request is not None for event in events):
+            raise ValueError("a request is marked in the transaction that decides it: use `writing`")
+        return await self._appends.ask(events)
+
+    async def _append_together(self, asked: Sequence[Sequence[Event]]) -> list[Appended | Exception]:
+        """One transaction for all these callers; what is wrong with one's events fails that one alone."""
+        placed: list[slice | None] = []
+        async with self.writing() as writing:
+            streams = {event.stream for events in asked for event in events}
+            known = await writes.places_of(writing.connection, streams)
+            for events in asked:
+                first = len(writing.events)
+                if all(event.stream in known for event in events):
+                    writing.events.extend(events)
+                    placed.append(slice(first, len(writing.events)))
+                else:
+                    placed.append(None)
+        # Durable and raised: from here on each caller may release its own.
+        return [
+            _unknown_stream()
+            if at is None
+            else Appended(writing.indexes[at], writing.payloads[at], writing.receipts[at])
+            for at in placed
+        ]
+
     async def receipt(self, connection: AsyncConnection, index: int, entry: bytes) -> str:
         """A receipt of an older entry against the newest raised checkpoint.
 
@@ -420,7 +472,10 @@ class Log:
     async def _append(self, writing: Writing) -> Sequenced:
         connection, events = writing.connection, writing.events
         await self.sealer.prepare(max(writing.head.now, writing.head.time))
-        places = await writes.places_of(connection, {event.stream for event in events})
+        streams = {event.stream for event in events}
+        places = await writes.places_of(connection, streams)
+        if len(places) != len(streams):
+            raise _unknown_stream()
         sequencing = Sequencing(writing.head, places, self._labels, self.sealer.seal)
         async with writes.storing_payloads(connection, self.number) as store:
             for at in range(0, len(events), _AT_ONCE):
@@ -467,9 +522,9 @@ class Log:
         `time` is that of the newest entry, in ms: what a signature of type 0x06 states, in seconds.
         """
         checkpoint = Checkpoint(self.origin, frontier.size, frontier.root())
-        note = sign_note(checkpoint, keys, time // 1000)
-        new = Raised(frontier.size, frontier.root(), note)
         try:
+            note = sign_note(checkpoint, keys, time // 1000)
+            new = Raised(frontier.size, frontier.root(), note)
             while (
                 unproven := await asyncio.to_thread(self.outside.raise_to, new, self._roots.copy())
             ) is not None:
@@ -487,6 +542,10 @@ class Log:
             raise
         self._remember(frontier)
         return note
+
+
+def _unknown_stream() -> LogStateError:
+    return LogStateError("an event names a stream that was never opened")
 
 
 def _require_same(stored_root: bytes, signed_root: bytes) -> None:

@@ -25,6 +25,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from access_log import requests
+from access_log.batch import Batcher
 from access_log.entry import Entry, EntryType
 from access_log.errors import AccessLogError
 from access_log.log import NOT_FOUND_STREAM, Event, Log, RequestMark, Writing
@@ -37,7 +38,6 @@ from consent.permit import Permit, QueryRequest, Refusal
 from vault.catalogue.catalogue import Catalogue
 from vault.crypto.errors import CryptoError
 from vault.records import store
-from vault.records.batch import Batcher
 from vault.records.choose import NOTHING, Choice, category_of, choose, opened_versions
 from vault.records.keys import VaultKeys
 from vault.records.opening import Opened, Opener, Wanted

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.records.batch import Batcher
+from access_log.batch import Batcher
 
 
 class _BadError(Exception):
