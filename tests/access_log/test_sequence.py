@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from access_log import labels
-from access_log.checkpoint import Checkpoint, SigningKey, VerifierKey
+from access_log.checkpoint import Checkpoint, VerifierKey
 from access_log.entry import Entry, EntryType, first_chain, next_chain
 from access_log.merkle import Frontier, leaf_hash, verify_inclusion
 from access_log.payload import Party, Payload, check_opening
@@ -23,6 +23,7 @@ from access_log.sequence import (
     Sequenced,
     Sequencing,
 )
+from access_log.signing_keys import SigningKey
 
 ORIGIN = "creditvault.test/log"
 MAKER = LabelMaker(bytes(32), ORIGIN)

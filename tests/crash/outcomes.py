@@ -16,10 +16,12 @@ class Commits:
 
     Args:
         superuser: URL of the database; the backend that commits is ended by PostgreSQL itself.
+        once: whether `outcome` is unset by the first that fails.
     """
 
-    def __init__(self, superuser: str) -> None:
+    def __init__(self, superuser: str, *, once: bool = False) -> None:
         self.outcome: Outcome | None = None
+        self._once = once
         self._superuser = (
             make_url(superuser).set(drivername="postgresql").render_as_string(hide_password=False)
         )
@@ -51,7 +53,10 @@ class Commits:
         if not counts or self.outcome is None:
             self._commit(dialect, connection)
             return
-        if self.outcome == "persisted":
+        outcome = self.outcome
+        if self._once:
+            self.outcome = None
+        if outcome == "persisted":
             self._commit(dialect, connection)
         self._end_backend(connection.dbapi_connection.driver_connection.info.backend_pid)
         connection.cursor().execute("SELECT 1")  # The driver finds out, as it would from a lost answer.
