@@ -78,6 +78,7 @@ __all__ = [
     "Sealer",
     "Signers",
     "StreamKind",
+    "Witnesses",
     "Writing",
 ]
 
@@ -109,6 +110,18 @@ class Signers(Protocol):
 
     async def make(self, epoch: int) -> None:
         """Makes the keys of an epoch and keeps them; harmless when they are there."""
+
+
+class Witnesses(Protocol):
+    """Has a checkpoint cosigned before anything is released (FORMAT 8.2, `witness.witnessing`)."""
+
+    async def require(self, raised: Raised) -> str:
+        """Returns the note with its cosignatures.
+
+        Raises:
+            LogUnavailableError: the quorum did not cosign.
+            OutsideLockError: the database is not the log that was witnessed.
+        """
 
 
 @dataclass
@@ -159,6 +172,7 @@ class Log:
         outside: the outside lock.
         archive: where entries stand whose partition is gone.
         references: what others hold of this log, compared with the database at every start.
+        witnesses: asked about each checkpoint before anything is released; None if nothing waits for them.
     """
 
     number = 1
@@ -175,6 +189,7 @@ class Log:
         outside: OutsideLock,
         archive: Archive | None = None,
         references: Sequence[Reference] = (),
+        witnesses: Witnesses | None = None,
     ) -> None:
         self.engine = engine
         self.origin = origin
@@ -183,12 +198,14 @@ class Log:
         self.outside = outside
         self.archive = archive
         self.references = references
+        self.witnesses = witnesses
         self._labels = LabelMaker(master, origin)
         self._keys: tuple[LogKey, ...] = ()  # in force when the head was last seen
         self._appends = Batcher(self._append_together, window=0, most=_MOST_TOGETHER)
         self._halted = True  # until `start` has compared the database with the outside lock
         self._tail: tuple[int, list[bytes]] = (0, [])  # (log size, leaves of its unfinished tile)
         self._roots: dict[int, bytes] = {0: EMPTY_ROOT}  # sizes of this tree whose roots we have seen
+        self._witnessed = 0  # the size up to which this worker knows the log to be witnessed
 
     @property
     def running(self) -> bool:
@@ -393,7 +410,7 @@ class Log:
         An entry whose writer has not raised it yet, or did not live to, is raised here before it is shown.
 
         Raises:
-            LogUnavailableError: the outside lock cannot be used now.
+            LogUnavailableError: the outside lock cannot be used now, or the witnesses did not cosign.
             OutsideLockError: the log is not the one that was raised; this worker stops appending.
             LogStateError: entries or tiles are missing, or are not those of the head.
         """
@@ -403,6 +420,10 @@ class Log:
             await self._check(connection, head)
             await self._raise(head.frontier, head.time, await self._in_force(head.keys))
             raised = await asyncio.to_thread(self.outside.read)
+        if self.witnesses is not None and self._witnessed <= index:
+            # Another worker raised it, and perhaps its witnesses did not cosign: then nothing was released.
+            await self.witnesses.require(raised)
+            self._witnessed = max(self._witnessed, raised.size)
         proof = await stored.proof(connection, self.number, index, raised.size)
         return write_receipt(entry, index, proof, raised.note)
 
@@ -537,6 +558,9 @@ class Log:
                 self._remember(theirs)
                 if theirs.size >= new.size and theirs.root() == unproven.held.root:
                     break  # A larger tree that holds ours was raised: so is ours, however fast others go on.
+            if self.witnesses is not None:
+                note = await self.witnesses.require(new)
+                self._witnessed = max(self._witnessed, new.size)
         except BaseException:
             self._halted = True
             raise

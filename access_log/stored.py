@@ -1,13 +1,13 @@
 """Reading the stored log back: entries, leaves, tiles, roots at any size, entries of a stream."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.entry import next_chain
 from access_log.errors import LogStateError
-from access_log.merkle import Frontier, full_root, inclusion_proof, leaf_hash
+from access_log.merkle import Frontier, Node, consistency_proof, full_root, inclusion_proof, leaf_hash
 from access_log.tiles import WIDTH, node_reader, tiles_needed
 
 _ENTRIES = text(
@@ -149,11 +149,26 @@ async def proof(connection: AsyncConnection, log: int, index: int, size: int) ->
     Raises:
         LogStateError: entries or tiles are missing.
     """
+    return await _prove(connection, log, size, lambda node: inclusion_proof(index, size, node))
+
+
+async def consistency(connection: AsyncConnection, log: int, old: int, size: int) -> tuple[bytes, ...]:
+    """The proof that the stored tree of `size` begins with that of `old`, which is not 0.
+
+    Raises:
+        LogStateError: entries or tiles are missing.
+    """
+    return await _prove(connection, log, size, lambda node: consistency_proof(old, size, node))
+
+
+async def _prove(
+    connection: AsyncConnection, log: int, size: int, proof_of: Callable[[Node], tuple[bytes, ...]]
+) -> tuple[bytes, ...]:
     tiles: dict[tuple[int, int], bytes] = {}
-    for level, n in tiles_needed(lambda node: inclusion_proof(index, size, node)):
+    for level, n in tiles_needed(proof_of):
         width = min(WIDTH, (size >> (8 * level)) - n * WIDTH)
         tiles[level, n] = b"".join(await hashes(connection, log, level, n, width))
-    return inclusion_proof(index, size, node_reader(lambda level, n: tiles[level, n]))
+    return proof_of(node_reader(lambda level, n: tiles[level, n]))
 
 
 async def check_head(

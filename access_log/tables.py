@@ -173,3 +173,34 @@ document = Table(
     Column("index", BigInteger, primary_key=True, autoincrement=False),
     Column("document", Text, nullable=False),
 )
+
+# What the log's witnesses cosigned last, how they failed, and the newest checkpoint their quorum cosigned.
+witness = Table(
+    "witness",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True, comment="its verifier key"),
+    Column("name", Text, nullable=False, comment="its name in the policy"),
+    Column("size", BigInteger, nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),
+)
+
+witness_failure = Table(
+    "witness_failure",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),
+)
+
+witnessed = Table(
+    "witnessed",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("note", Text, nullable=False, comment="the checkpoint with its cosignatures"),
+    Column("time", DateTime(timezone=True), nullable=False),
+)

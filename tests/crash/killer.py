@@ -177,6 +177,14 @@ WRITING: dict[str, Step] = {
 }
 """Steps of everything that appends, in their order."""
 
+WITNESSING: dict[str, Step] = {
+    "before-witness": Call("before", "access_log.witness.witnessing", "Witnessing.require"),
+    "before-cosignature": Call("before", "access_log.witness.client", "WitnessClient.add_checkpoint"),
+    "after-cosignature": Call("after", "access_log.witness.client", "WitnessClient.add_checkpoint"),
+    "after-witness": Call("after", "access_log.witness.witnessing", "Witnessing.require"),
+}
+"""Steps between the raise and the release, where answers wait for witnesses."""
+
 QUERYING: dict[str, Step] = {
     "after-persons-found": Call("after", "vault.records.store", "find"),
     "after-state-read": Call("after", "consent.state", "read"),
@@ -251,9 +259,9 @@ RECOVERING = (
 def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
-    {**WRITING, **QUERYING, **ENROLLING, **SETTING_UP, **PUBLISHING, **CHANGING_KEYS}[name].wrap(
-        Trigger(int(nth), Path(armed))
-    )
+    {**WRITING, **WITNESSING, **QUERYING, **ENROLLING, **SETTING_UP, **PUBLISHING, **CHANGING_KEYS}[
+        name
+    ].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from access_log.api import log_router
 from access_log.roots.api import roots_router
+from access_log.witnessed.api import witnessed_router
 from consent.api import register_router
 from consent.oauth.api import oauth_router
 from vault.api import query_router, records_router
@@ -14,6 +15,7 @@ from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
 from vault.server.assembly import Vault
 from vault.server.description import describe
+from vault.server.metrics import witness_metrics
 from vault.server.middleware import RequestBoundary
 from vault.server.portal.router import open_portal
 from vault.server.recovery import Recovery
@@ -63,6 +65,8 @@ def build_app(vault: Vault) -> FastAPI:
     app.include_router(portal.router)
     app.include_router(register_router(vault.engine))
     app.include_router(log_router(vault.log))
+    policy = None if vault.witnessing is None else vault.witnessing.policy
+    app.include_router(witnessed_router(vault.log, policy))
     app.include_router(roots_router(vault.roots))
     _add_operation(app, vault)
     describe(app)
@@ -104,5 +108,6 @@ def _add_operation(app: FastAPI, vault: Vault) -> None:
         summary="Prometheus metrics of this worker",
     )
     async def metrics() -> Response:
-        """Counts and times by route; nothing about persons."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        """Counts and times by route, and how the witnesses stand; nothing about persons."""
+        content = generate_latest() + await witness_metrics(vault.engine, vault.log.number)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)

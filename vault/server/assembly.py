@@ -9,14 +9,17 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log.archive import Archive
+from access_log.errors import FormatError
 from access_log.lock import OutsideLock
 from access_log.log import Log
+from access_log.policy import Policy
 from access_log.references import Reference, patient
 from access_log.roots.leaf import roots_origin
 from access_log.roots.log import RootsLog
 from access_log.signing_keys import SigningKey
 from access_log.sources import Directory
 from access_log.web import Website
+from access_log.witness.witnessing import Witnessing
 from consent.copies import CopySigner
 from consent.oauth.dpop import Nonces
 from consent.oauth.profile import Profile
@@ -54,6 +57,10 @@ class KeyringLostError(VaultError):
     """The keyring is missing, and the database holds keys that no other one opens."""
 
 
+class NoWitnessPolicyError(VaultError):
+    """The policy that says whose cosignatures to obtain is missing, or cannot be used."""
+
+
 @dataclass(frozen=True)
 class Vault:
     """Everything a worker needs, open and checked."""
@@ -63,6 +70,7 @@ class Vault:
     catalogue: Catalogue
     keys: VaultKeys
     log: Log
+    witnessing: Witnessing | None
     roots: RootsLog
     disclosure: Disclosure
     intake: Intake
@@ -142,9 +150,13 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
     catalogue = load_catalogue(settings.pack)
     provider = keyring(settings)
     engine = application_engine(database_url, settings)
+    witnessing = None
     try:
         keys = await VaultKeys.open(engine, provider)
         log = _log(settings, engine, keys, catalogue)
+        witnessing = _witnessing(settings, log)
+        if settings.witness_mode == "sync":
+            log.witnesses = witnessing
         await log.start()
         schemes = frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC})
         profile = Profile(
@@ -158,6 +170,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             catalogue=catalogue,
             keys=keys,
             log=log,
+            witnessing=witnessing,
             roots=_roots(settings, log, keys),
             disclosure=Disclosure(
                 log, keys, catalogue, window=settings.batch_window_ms / 1000, most=settings.batch_max
@@ -169,6 +182,8 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             schemes=schemes,
         )
     finally:
+        if witnessing is not None:
+            await witnessing.close()
         await engine.dispose()
 
 
@@ -215,6 +230,30 @@ def _references(settings: Settings) -> tuple[Reference, ...]:
             lambda reason: _events.warning("reference_not_compared", reason=reason),
         ),
     )
+
+
+def _witnessing(settings: Settings, log: Log) -> Witnessing | None:
+    """Who asks the witnesses of the policy that is named; None where none is."""
+    if settings.witness_policy is None:
+        if settings.witness_mode == "sync":
+            raise NoWitnessPolicyError(
+                "nothing says whose cosignatures to wait for: set CREDITVAULT_WITNESS_POLICY to a policy file"
+            )
+        return None
+    try:
+        policy = Policy.parse(settings.witness_policy.read_bytes())
+        return Witnessing(
+            log.engine,
+            log.number,
+            log.origin,
+            policy,
+            log.every_verifier_key,
+            timeout=settings.witness_timeout_seconds,
+        )
+    except FormatError as error:
+        raise NoWitnessPolicyError(
+            f"the policy {settings.witness_policy} cannot be used ({error}): docs/operations.md shows one"
+        ) from None
 
 
 def _roots(settings: Settings, log: Log, keys: VaultKeys) -> RootsLog:

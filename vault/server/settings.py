@@ -91,6 +91,20 @@ class Settings(BaseSettings):
         description="Folder or web address of the published log; its checkpoint is compared with the "
         "database at each start. Unset: `publish_dir`, if that is set.",
     )
+    witness_policy: Path | None = Field(
+        None,
+        description="Policy file (c2sp.org/tlog-policy) whose witnesses are asked to cosign checkpoints. "
+        "Unset: none is asked.",
+    )
+    witness_mode: str = Field(
+        "async",
+        pattern="^(async|sync)$",
+        description="`async`: the worker asks every few seconds. `sync`: nothing is released before the "
+        "policy's quorum cosigned, too.",
+    )
+    witness_timeout_seconds: float = Field(
+        5.0, gt=0, le=60, description="How long one request to a witness may take."
+    )
     keyring: Path | None = Field(None, description="File of the root keys. Unset: `home`/keyring.")
     passphrase_file: Path | None = Field(
         None,

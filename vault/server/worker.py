@@ -3,6 +3,7 @@
 A job that writes appends through the same log as everything else.
 """
 
+import asyncio
 from pathlib import Path
 
 import procrastinate
@@ -15,6 +16,7 @@ from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Payload
 from access_log.publishing import publish
 from access_log.roots.log import RootsLog
+from access_log.witness.witnessing import Outcome, Witnessing
 from consent.oauth.replay import remove_expired
 from vault.server.assembly import open_vault
 from vault.server.database import DatabaseDownError
@@ -22,6 +24,7 @@ from vault.server.logging import configure
 from vault.server.settings import Settings
 
 JOBS_SCHEMA = "jobs"
+_WITNESS = "* * * * * */10"
 _HEARTBEAT = "*/10 * * * *"
 _PUBLISH = "* * * * *"
 _GRACE_SECONDS = 10
@@ -56,6 +59,17 @@ async def append_roots(roots: RootsLog) -> int:
     return appended
 
 
+async def ask_witnesses(log: Log, witnessing: Witnessing) -> Outcome:
+    """Has the newest raised checkpoint cosigned by whoever is there; the others are asked next time."""
+    raised = await asyncio.to_thread(log.outside.read)
+    outcome = await witnessing.ask(raised)
+    if outcome.lacking is None:
+        _events.info("checkpoint_witnessed", size=raised.size)
+    else:
+        _events.warning("quorum_not_reached", size=raised.size, lacking=outcome.lacking)
+    return outcome
+
+
 async def run_worker(settings: Settings, database_url: str) -> None:
     """Runs jobs until stopped.
 
@@ -69,6 +83,7 @@ async def run_worker(settings: Settings, database_url: str) -> None:
             vault.log,
             vault.roots,
             roots_minutes=settings.roots_minutes,
+            witnessing=vault.witnessing,
             publish_to=settings.publish_dir,
         )
         try:
@@ -106,9 +121,13 @@ def worker_app(
     roots: RootsLog,
     *,
     roots_minutes: int = 10,
+    witnessing: Witnessing | None = None,
     publish_to: Path | None = None,
 ) -> procrastinate.App:
-    """The queue with every periodic job of this release; the log is published if a folder is named."""
+    """The queue with every periodic job of this release.
+
+    The log is published if a folder is named, and its witnesses are asked if there are any.
+    """
     queue = job_queue(database_url)
 
     @queue.periodic(cron=_HEARTBEAT)
@@ -130,6 +149,13 @@ def worker_app(
     @queue.task(name="append_roots", queueing_lock="append_roots", pass_context=False)
     async def _append_roots(timestamp: int) -> None:  # noqa: ARG001 -- the same
         await append_roots(roots)
+
+    if witnessing is not None:
+
+        @queue.periodic(cron=_WITNESS)
+        @queue.task(name="witness", queueing_lock="witness", pass_context=False)
+        async def _witness(timestamp: int) -> None:  # noqa: ARG001 -- the same
+            await ask_witnesses(log, witnessing)
 
     if publish_to is not None:
 

@@ -1,0 +1,1 @@
+"""What witnesses cosigned, and receipts against it, for anyone (FORMAT 7, 8)."""

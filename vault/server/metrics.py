@@ -1,0 +1,53 @@
+"""What `/metrics` says beside the counts of its own process: how the log's witnesses stand.
+
+The witnesses are asked by other processes too, so their numbers are read from the database at each scrape.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from access_log.witness import remembered
+from access_log.witness.remembered import Failures, Standing
+
+
+class _Witnesses(Collector):
+    def __init__(self, standings: Iterable[Standing], failures: Iterable[Failures]) -> None:
+        self._standings = list(standings)
+        self._failures = list(failures)
+
+    def collect(self) -> Iterable[Metric]:
+        """Sizes, ages and failures."""
+        sizes = GaugeMetricFamily(
+            "creditvault_witness_size", "Log size a witness cosigned last.", labels=["witness"]
+        )
+        ages = GaugeMetricFamily(
+            "creditvault_witness_age_seconds", "Seconds since a witness cosigned.", labels=["witness"]
+        )
+        failures = CounterMetricFamily(
+            "creditvault_witness_failures", "Failures of a witness by kind.", labels=["witness", "kind"]
+        )
+        for standing in self._standings:
+            sizes.add_metric([standing.name], standing.size)
+            ages.add_metric([standing.name], standing.age)
+        for failure in self._failures:
+            failures.add_metric([failure.name, failure.kind], failure.count)
+        return sizes, ages, failures
+
+
+async def witness_metrics(engine: AsyncEngine, log: int) -> bytes:
+    """The witnesses' numbers in the Prometheus text format; nothing while the database does not answer."""
+    try:
+        async with engine.connect() as connection:
+            found = _Witnesses(
+                await remembered.standings(connection, log), await remembered.failures(connection, log)
+            )
+    except SQLAlchemyError:
+        return b""
+    registry = CollectorRegistry()
+    registry.register(found)
+    return generate_latest(registry)
