@@ -11,11 +11,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from access_log import cli
-from access_log.checkpoint import Checkpoint
+from access_log.checkpoint import Checkpoint, open_note
 from access_log.entry import first_chain
 from access_log.merkle import Frontier, leaf_hash
 from access_log.receipt import write_receipt
-from tests.access_log.simulator import ORIGIN, SIGNER, START, make_entries, naive_inclusion, publish, sign
+from access_log.signing_keys import CosigningKey
+from access_log.verifier_keys import ED25519_COSIGNATURE, ML_DSA_44
+from tests.access_log.simulator import (
+    KEYS,
+    ORIGIN,
+    SIGNER,
+    START,
+    make_entries,
+    naive_inclusion,
+    publish,
+    sign,
+)
 from tests.access_log.test_sources import serving
 
 FILE = Path(__file__).parents[2] / "docs" / "second_verifier.py"
@@ -31,11 +42,11 @@ def second() -> ModuleType:
     return module
 
 
-def agreed(second: ModuleType, what: str, place: str | Path) -> int:
+def agreed(second: ModuleType, what: str, place: str | Path, key: str | Path = KEY) -> int:
     """The verdict, which must be the same of both."""
     command = "verify" if what == "log" else "check-receipt"
-    ours = cli.main([command, str(place), "--log-key", KEY])
-    assert second.main([what, str(place), KEY]) == ours
+    ours = cli.main([command, str(place), "--log-key", str(key)])
+    assert second.main([what, str(place), str(key)]) == ours
     return ours
 
 
@@ -67,6 +78,26 @@ def test_altered_logs(second: ModuleType, tmp_path: Path, path: str, data: st.Da
         (log / path).write_bytes(changed[kind])
     expected = 2 if (path, kind) == ("checkpoint", "gone") else 1
     assert agreed(second, "log", log) == expected
+
+
+def test_post_quantum_signatures_and_cosignatures(second: ModuleType, tmp_path: Path) -> None:
+    log = publish(ENTRIES).write_to(tmp_path / "log")
+    checkpoint = open_note(sign(ENTRIES), KEYS)
+    own = CosigningKey.from_seed(ORIGIN, ML_DSA_44, bytes(32))
+    one = CosigningKey.from_seed("witness.example", ML_DSA_44, bytes(32))
+    other = CosigningKey.from_seed("witness.example", ED25519_COSIGNATURE, bytes(32))
+    lines = {each: each.line(checkpoint, START // 1000) for each in (own, one, other)}
+    key = tmp_path / "keys"
+    for trusted, good in (([own], 0), ([own, one, other], 0), ([one, other], 1)):
+        key.write_text("".join(f"{each.verifier_key()}\n" for each in trusted))
+        (log / "checkpoint").write_text(checkpoint.text() + "\n" + "".join(lines.values()))
+        assert agreed(second, "log", log, key) == good
+        for each in trusted:
+            broken = lines[each][:-9] + ("A" if lines[each][-9] != "A" else "B") + lines[each][-8:]
+            (log / "checkpoint").write_text(
+                checkpoint.text() + "\n" + "".join({**lines, each: broken}.values())
+            )
+            assert agreed(second, "log", log, key) == 1
 
 
 def test_rules_that_no_flipped_bit_meets(second: ModuleType, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +16,14 @@ from hypothesis import strategies as st
 from access_log import cli
 from access_log.checkpoint import Checkpoint
 from access_log.entry import Entry, EntryType, first_chain
+from access_log.errors import FormatError
+from access_log.key_history import write_history
 from access_log.merkle import leaf_hash
 from access_log.payload import Party, Payload
+from access_log.policy import Policy
 from access_log.receipt import write_receipt
+from access_log.verifier_keys import ED25519_COSIGNATURE, VerifierKey
+from tests.access_log.persons import ANN, Persons, at
 from tests.access_log.simulator import ORIGIN, SIGNER, make_entries, publish, sign
 
 ROOT = Path(__file__).parents[3]
@@ -44,8 +50,14 @@ def given_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, text in texts.items():
         (folder / name).write_text(text)
     publish(ENTRIES).write_to(folder / "log")
+    (folder / "log" / "keys").write_text(write_history(()))
+    person = Persons()
+    for day in range(1, 20):
+        person.add(ANN, at(2026, 7, day))
+    person.publish().write_to(folder / "persons")
+    (folder / "material").write_bytes(person.material().encode())
     assert cli.main(["verify", str(folder / "log"), "--log-key", KEY, "--state", str(folder / "state")]) == 0
-    return {name: folder / name for name in (*texts, "state", "log")}
+    return {name: folder / name for name in (*texts, "state", "log", "material", "persons")}
 
 
 def commands(files: dict[str, Path]) -> dict[str, list[str]]:
@@ -59,6 +71,8 @@ def commands(files: dict[str, Path]) -> dict[str, list[str]]:
         "checkpoint": ["verify", log, "--log-key", key, "--from-checkpoint", str(files["checkpoint"])],
         "other": ["compare-checkpoints", str(files["checkpoint"]), str(files["other"]), "--log-key", key],
         "state": ["verify", log, "--log-key", key, "--state", str(files["state"])],
+        "log/keys": ["follow-keys", log, "--log-key", key],
+        "material": ["audit-person", str(files["material"]), str(files["persons"]), "--log-key", key],
         "log/checkpoint": ["verify", log, "--log-key", key],
         "log/tile/0/000": ["verify", log, "--log-key", key],
         "log/tile/entries/001.p/44": ["verify", log, "--log-key", key],
@@ -84,6 +98,8 @@ KINDS = (
     "checkpoint",
     "other",
     "state",
+    "material",
+    "log/keys",
     "log/checkpoint",
     "log/tile/0/000",
     "log/tile/entries/001.p/44",
@@ -142,6 +158,18 @@ def test_no_arguments_make_a_traceback(
     captured = capsys.readouterr()
     assert code in {0, 1, 2}
     assert captured.err.count("\n") <= 1 or "--help" in arguments
+
+
+_WITNESS = VerifierKey("w.example", ED25519_COSIGNATURE, bytes(32))
+_POLICY = f"log {KEY}\nwitness one {_WITNESS} https://w.example/\ngroup g any one\nquorum g\n"
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_no_policy_fails_in_another_way(data: st.DataObject) -> None:
+    assert Policy.parse(_POLICY)
+    with suppress(FormatError):
+        Policy.parse(altered(data, _POLICY.encode()))
 
 
 # ── Within bounded memory ────────────────────────────────────────────────────────────────────────
