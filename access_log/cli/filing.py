@@ -155,7 +155,7 @@ def _verdict(outcome: Audit | AccessLogError) -> tuple[str, str, str]:
             "No verdict",
             f"Something could not be read; this says nothing about tampering: {outcome}.",
         )
-    return "bad", "Does not verify", f"{outcome}."
+    return "bad", "Does not verify", f"{str(outcome)[:1].upper()}{str(outcome)[1:]}."
 
 
 def _facts(filing: Filing, outcome: Audit | AccessLogError, ended: int) -> Iterator[tuple[str, str]]:

@@ -78,8 +78,13 @@ def cannot_tell(message: str, *, as_json: bool) -> int:
     if as_json:
         _print(json.dumps({"ok": False, "tampered": False, "index": None, "reason": message}))
     else:
-        sys.stderr.write(f"access_log: {plain(message)}\n")
+        complain(message)
     return UNREADABLE
+
+
+def complain(message: str) -> None:
+    """Say in one line, beside what is found, that something failed."""
+    sys.stderr.write(f"access_log: {plain(message)}\n")
 
 
 def iso(time: int) -> str:
@@ -117,7 +122,7 @@ class _Bar:
     def __init__(self, stream: TextIO, what: str) -> None:
         self._stream = stream if stream.isatty() else None
         self._what = what
-        self._started = monotonic()
+        self._started = 0.0
         self._drawn = -_REDRAW
         self._first: int | None = None
 

@@ -9,7 +9,7 @@ from typing import Final
 from access_log.checkpoint import VerifierKey
 from access_log.cli import reading, writing
 from access_log.cli.filing import Filing, page
-from access_log.cli.output import Report, iso, progress
+from access_log.cli.output import Report, complain, iso, progress
 from access_log.cli.parsing import Command, Parser, jobs, log_key, log_source
 from access_log.cli.tool import this_tool
 from access_log.contradiction import Signed
@@ -67,7 +67,10 @@ def _run(options: argparse.Namespace) -> Report:
                 source, signed, earlier=earlier, resume=resume, jobs=side_by_side, progress=show
             )
     except AccessLogError as error:
-        _file(options, filing, error)
+        try:
+            _file(options, filing, error)
+        except SourceError as unwritten:  # A page that cannot be written hides no finding.
+            complain(str(unwritten))
         raise
     _file(options, filing, audit)
     if options.state is not None:

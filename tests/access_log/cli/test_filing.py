@@ -76,7 +76,7 @@ def test_a_good_audit_says_what_was_checked_and_what_was_not() -> None:
 
 def test_findings_and_failures_are_filed() -> None:
     text = Parsed(page(filing(), VerificationError("it was altered", 17), 0)).text
-    assert "entry 17: it was altered." in text
+    assert "Entry 17: it was altered." in text
     assert "First bad entry" in text
     text = Parsed(page(filing(), SourceError("nobody answered"), 0)).text
     assert "says nothing about tampering: nobody answered." in text
@@ -112,6 +112,18 @@ def test_the_command_writes_it_whatever_is_found(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
     assert cli.main([*command[:-1], str(tmp_path)]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_hides_no_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = publish(ENTRIES).write_to(tmp_path / "log")
+    (log / "tile/0/000").write_bytes(b"")
+    nowhere = str(tmp_path / "nowhere" / "audit.html")
+    assert cli.main(["verify", str(log), "--log-key", KEY, "--report", nowhere]) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("Does not verify: entry 0: ")
+    assert "cannot be written" in told.err
 
 
 def test_a_verifier_run_from_a_folder_says_so() -> None:
