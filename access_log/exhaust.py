@@ -76,7 +76,7 @@ def exhaust(
         FormatError: A checkpoint is malformed.
         SourceError: The log could not be read.
     """
-    given, served = _made_at(material, keys), signed_checkpoint(source, keys)
+    given, served = opened_checkpoint(material, keys), signed_checkpoint(source, keys)
     require_beginning(source, given, served)
     made_at, published = given.checkpoint, served.checkpoint
     lookout = Lookout(material.streams)
@@ -87,7 +87,12 @@ def exhaust(
     return Exhausted(published, made_at, walk.last_time, verdict)
 
 
-def _made_at(material: Material, keys: Sequence[VerifierKey]) -> Signed:
+def opened_checkpoint(material: Material, keys: Sequence[VerifierKey]) -> Signed:
+    """Opens the checkpoint a material was made at.
+
+    Raises:
+        VerificationError: It is malformed, not signed by these keys, or another log's.
+    """
     try:
         signed = Signed(open_note(material.checkpoint, keys), material.checkpoint)
     except (FormatError, VerificationError) as error:

@@ -62,15 +62,26 @@ class Website:
 
     def read(self, path: str, limit: int) -> bytes | None:
         """Fetch a file below the address, with a few tries."""
+        return self._try(path, limit, None)
+
+    def ask(self, path: str, question: bytes, limit: int) -> bytes | None:
+        """Post a question in JSON below the address and fetch the answer, with a few tries.
+
+        What is asked must change nothing there, since it may be asked more than once. It travels in the body,
+        because addresses are kept by caches and access logs.
+        """
+        return self._try(path, limit, question)
+
+    def _try(self, path: str, limit: int, question: bytes | None) -> bytes | None:
         address = f"{self.url.rstrip('/')}/{path}"
         for pause in self.pauses:
             try:
-                return self._fetch(address, limit)
+                return self._fetch(address, limit, question)
             except _PassingError:
                 time.sleep(pause)
-        return self._fetch(address, limit)
+        return self._fetch(address, limit, question)
 
-    def _fetch(self, address: str, limit: int) -> bytes | None:
+    def _fetch(self, address: str, limit: int, question: bytes | None) -> bytes | None:
         watch = _Watch()
         timer = Timer(self.patience, watch.end)
         timer.daemon = True
@@ -79,10 +90,13 @@ class Website:
             opener = urllib.request.build_opener(
                 _Http(watch), _Https(watch), _Redirects(address, plain=self.plain)
             )
-            request = urllib.request.Request(address, headers={"Accept-Encoding": "identity"})  # noqa: S310 - checked
+            headers = {"Accept-Encoding": "identity"}
+            if question is not None:
+                headers["Content-Type"] = "application/json"
+            request = urllib.request.Request(address, question, headers)  # noqa: S310 - checked
             with opener.open(request, timeout=self.timeout) as answer:
                 data: bytes = answer.read(limit + 1)
-                headers = answer.headers
+                answered = answer.headers
         except urllib.error.HTTPError as error:
             with error:
                 if watch.ended:
@@ -103,7 +117,7 @@ class Website:
             watch.close()
         if watch.ended:  # What came may have been cut by us.
             raise self._too_slow(address)
-        _require_whole(address, headers, len(data), limit)
+        _require_whole(address, answered, len(data), limit)
         return data
 
     def _too_slow(self, address: str) -> SourceError:

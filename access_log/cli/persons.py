@@ -6,11 +6,13 @@ from typing import Final
 from access_log.cli import reading
 from access_log.cli.output import Report, plain, progress
 from access_log.cli.parsing import Command, Parser, log_key, log_source
-from access_log.completeness import Gap, StreamReport
+from access_log.completeness import Completeness, Gap, StreamReport
+from access_log.errors import SourceError
 from access_log.exhaust import Exhausted, exhaust
 from access_log.material import MAX_MATERIAL, Kind, read_material
 from access_log.payload import JSON
-from access_log.sources import source_of
+from access_log.proving import Auditors, Proved, prove
+from access_log.web import Website
 
 _SHOWN: Final = 20
 
@@ -19,32 +21,79 @@ def _arguments(parser: Parser) -> None:
     parser.add_argument("material", metavar="MATERIAL", help="the file with the keys of your log, JSON")
     log_source(parser)
     log_key(parser)
+    parser.add_argument(
+        "--roots-key",
+        metavar="KEY",
+        help="the key of the log of roots: ask for proofs of your labels instead of reading all entries",
+    )
+    parser.add_argument(
+        "--auditor-key",
+        metavar="KEY",
+        help="with --roots-key: an auditor you trust, who must have cosigned the roots",
+    )
 
 
 def _run(options: argparse.Namespace) -> Report:
     keys = reading.keys(options.log_key)
     material = read_material(reading.read(options.material, MAX_MATERIAL))
-    with progress() as show:
-        read = exhaust(source_of(options.log, plain=options.plain_http), material, keys, progress=show)
-    return _report(read)
+    source = reading.source(options)
+    if options.roots_key is None:
+        if options.auditor_key is not None:
+            raise SourceError("--auditor-key goes with --roots-key: auditors cosign the log of roots")
+        with progress() as show:
+            return _read_report(exhaust(source, material, keys, progress=show))
+    if not isinstance(source, Website):
+        raise SourceError("proofs are answered by a server: give its address, or leave --roots-key out")
+    trusted = Auditors(
+        reading.keys(options.roots_key, "--roots-key"),
+        () if options.auditor_key is None else reading.keys(options.auditor_key, "--auditor-key"),
+    )
+    with progress("months") as show:
+        proved = prove(source, material, keys, trusted, progress=show)
+    return _proved_report(proved, audited=bool(trusted.auditors))
 
 
-def _report(read: Exhausted) -> Report:
-    verdict = read.completeness
+def _read_report(read: Exhausted) -> Report:
     found: dict[str, JSON] = {
-        "complete": verdict.complete,
         "mode": "whole log",
         "origin": read.published.origin,
         "size": read.made_at.size,
         "published_size": read.published.size,
-        "streams": [_stream_found(stream) for stream in verdict.streams],
-        "missing": [_gap_found(gap) for gap in verdict.gaps],
     }
     lines = [
         f"  All {read.published.size:,} entries of {read.published.origin} were read and verify.",
         f"  Your material covers the first {read.made_at.size:,}.",
-        *(_stream_words(at, stream) for at, stream in enumerate(verdict.streams, 1)),
     ]
+    return _report(read.completeness, found, lines)
+
+
+def _proved_report(proved: Proved, *, audited: bool) -> Report:
+    found: dict[str, JSON] = {
+        "mode": "proofs",
+        "origin": proved.published.origin,
+        "size": proved.covered,
+        "published_size": proved.published.size,
+        "audited": audited,
+        "pending": proved.pending,
+    }
+    lines = [
+        f"  Proved, label by label, for the first {proved.covered:,} of {proved.published.size:,} entries.",
+        "  An auditor you named cosigned the roots they were proved from."
+        if audited
+        else "  No auditor was named: that the roots are those of the log is its operator's word alone.",
+    ]
+    if proved.pending:
+        lines.append(f"  Not covered yet, so ask again later: {_entries(proved.pending)} of your material.")
+    return _report(proved.completeness, found, lines)
+
+
+def _report(verdict: Completeness, found: dict[str, JSON], lines: list[str]) -> Report:
+    found |= {
+        "complete": verdict.complete,
+        "streams": [_stream_found(stream) for stream in verdict.streams],
+        "missing": [_gap_found(gap) for gap in verdict.gaps],
+    }
+    lines += [_stream_words(at, stream) for at, stream in enumerate(verdict.streams, 1)]
     if verdict.complete:
         return Report(
             found,
@@ -124,6 +173,7 @@ COMMAND: Final = Command(
     examples=(
         "audit-person log-keys.json https://vault.example/log --log-key log.key",
         "audit-person log-keys.json ./log --log-key log.key --json",
+        "audit-person log-keys.json https://vault.example/log --log-key log.key --roots-key roots.key",
     ),
     arguments=_arguments,
     run=_run,

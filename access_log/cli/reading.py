@@ -23,8 +23,12 @@ def source(options: argparse.Namespace) -> Source:
     return source_of(options.log, plain=options.plain_http)
 
 
-def keys(named: str) -> tuple[VerifierKey, ...]:
-    """Read `--log-key`: a file with keys, or a key itself.
+def keys(named: str, option: str = "--log-key") -> tuple[VerifierKey, ...]:
+    """Read an option that names keys: a file with keys, or a key itself.
+
+    Args:
+        named: What the option was given.
+        option: Its name, for messages.
 
     Raises:
         SourceError: It is neither.
@@ -34,13 +38,13 @@ def keys(named: str) -> tuple[VerifierKey, ...]:
     except (OSError, ValueError):  # A key can be too long for a path.
         is_file = False
     if not is_file and "+" not in named:
-        raise SourceError("--log-key names no file and is no key of the form name+id+key: give one of them")
+        raise SourceError(f"{option} names no file and is no key of the form name+id+key: give one of them")
     try:
         return parse_keys(read(named, _MAX_KEYS).decode() if is_file else named)
     except (FormatError, UnicodeDecodeError) as error:
         reason = str(error) if isinstance(error, FormatError) else "it is not text"
         raise SourceError(
-            f"--log-key cannot be used ({reason}): take the log's key from its operator"
+            f"{option} cannot be used ({reason}): take the key from a place you trust"
         ) from None
 
 

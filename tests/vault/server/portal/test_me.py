@@ -14,10 +14,13 @@ from access_log.checkpoint import VerifierKey
 from access_log.material import read_material
 from access_log.payload import check_opening
 from access_log.receipt import verify_receipt
+from access_log.signing_keys import CosigningKey
+from access_log.verifier_keys import ED25519_COSIGNATURE
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN
 from tests.vault.server.portal.conftest import FIELDS, Browser, Site
 from vault.server.portal.fictitious import fictitious_identity
 from vault.server.portal.schemas import AccessOut, AccessProofOut, ConsentOut, LogKeysOut
+from vault.server.worker import append_roots
 
 READS = (
     "/v1/me",
@@ -28,6 +31,7 @@ READS = (
     "/v1/me/consents",
 )
 ROOT = Path(__file__).parents[4]
+STRANGER = str(CosigningKey.from_seed("stranger.test", ED25519_COSIGNATURE, b"s" * 32).key)
 
 
 async def get(browser: Browser, path: str) -> dict[str, object]:
@@ -175,7 +179,7 @@ def test_every_example_is_one() -> None:
             model.model_validate(example)
 
 
-async def audited(site: Site, folder: Path, material: bytes) -> tuple[int, dict[str, Any]]:
+async def audited(site: Site, folder: Path, material: bytes, *options: str) -> tuple[int, dict[str, Any]]:
     """What `audit-person` says, run as a person runs it: a process with the file and the log's address."""
     file = folder / "log-keys.json"
     file.write_bytes(material)
@@ -191,6 +195,7 @@ async def audited(site: Site, folder: Path, material: bytes) -> tuple[int, dict[
             "--log-key",
             site.vault.log.key.verifier_key(),
             "--json",
+            *options,
         ],
         cwd=ROOT,
         capture_output=True,
@@ -229,6 +234,30 @@ async def test_a_person_checks_that_nothing_is_hidden(site: Site, tmp_path: Path
     await site.court_asks(ENROLLED)
     code, found = await audited(site, tmp_path, material)
     assert (code, len(found["streams"][0]["newer"])) == (0, 1)
+
+
+async def test_a_person_need_not_read_the_log_where_it_proves_labels(site: Site, tmp_path: Path) -> None:
+    await site.court_asks(ENROLLED)
+    await site.court_asks(OTHER)
+    material = await log_keys(site)
+    asked = (site, tmp_path, material, "--roots-key", site.vault.roots.key.verifier_key())
+    code, found = await audited(*asked)
+    assert (code, found["tampered"]) == (2, False)
+    assert "no root covers" in found["reason"]
+    await append_roots(site.vault.roots)
+    code, found = await audited(*asked)
+    assert (code, found["complete"], found["mode"], found["audited"]) == (0, True, "proofs", False), found
+    assert (found["pending"], found["streams"][0]["opened"]) == (0, 3)
+    await site.court_asks(ENROLLED)
+    code, found = await audited(site, tmp_path, await log_keys(site), *asked[3:])
+    assert (code, found["pending"], found["streams"][0]["opened"]) == (0, 2, 3)
+    less = json.loads(material)
+    del less["streams"][0]["entries"][1]
+    code, found = await audited(site, tmp_path, json.dumps(less).encode(), *asked[3:])
+    assert (code, len(found["missing"])) == (1, 1)
+    assert "withheld" in found["reason"]
+    code, found = await audited(*asked, "--auditor-key", STRANGER)
+    assert (code, "no auditor" in found["reason"]) == (1, True)
 
 
 async def test_what_is_hidden_from_a_person_is_named(site: Site, tmp_path: Path, owner_url: str) -> None:
