@@ -14,7 +14,8 @@ database and the keys can show:
 (7) every entry stands at its place in exactly one stream, with the label of that place, and the stream's row
     names the newest;
 (8) requests belong to entries, and documents to the entries that commit to them;
-(9) the database's indexes lead to every entry, by its number and by its label.
+(9) the database's indexes lead to every entry, by its number and by its label;
+(10) if the owners of streams are known: every entry stands in the stream it belongs to (belonging.py).
 
 Everything is read from one state of the database, while the log goes on. Tampering is reported, never raised.
 """
@@ -28,6 +29,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from access_log.belonging import Belonging, Owners
 from access_log.checkpoint import open_note
 from access_log.errors import AccessLogError, FormatError, OutsideLockError
 from access_log.findings import Finding, Findings
@@ -70,6 +72,8 @@ class Report:
         placed: Whether places in streams were checked: they cannot be while entries are damaged.
         unplaced: Entries whose place could not be told: a payload after them cannot be read, or their stream
             was lost with its database.
+        belonging: Entries whose stream was shown to be the right one, or a finding says why not; None where
+            that was not asked for.
         findings: What does not hold, the lowest index first; a bounded number.
         more: Findings beyond those.
     """
@@ -85,6 +89,7 @@ class Report:
     requests: int
     placed: bool
     unplaced: int
+    belonging: int | None
     findings: tuple[Finding, ...]
     more: int
 
@@ -122,6 +127,7 @@ async def examine_log(
     *,
     altered: tuple[type[Exception], ...],
     retention_years: int,
+    owners: Owners | None = None,
     progress: Progress = _silent,
 ) -> Report:
     """Examines the whole log; it need not be started.
@@ -130,6 +136,7 @@ async def examine_log(
         log: The log.
         altered: What its sealer raises for a payload that was altered or moved.
         retention_years: How long payloads are kept: one that is absent before is a finding.
+        owners: Knows whose stream is whose, so that each entry is held against the stream it belongs to.
         progress: Told how far the examination is.
 
     Raises:
@@ -165,6 +172,7 @@ async def examine_log(
         for document in kept:
             if document.fault is not None:
                 findings.add(document.index, document.fault)
+        belonging = None if owners is None else Belonging(owners, findings)
         placement = Placement(
             connection,
             log,
@@ -174,6 +182,7 @@ async def examine_log(
             oldest_kept=_month(now) - retention_years * _YEAR,
             linking=derived.entries_hold and tree_holds,
             declared=all_lost(kept),
+            belonging=belonging,
         )
         await placement.run(lambda done: progress(end + done, 2 * end))  # (6) to (9)
     return Report(
@@ -188,6 +197,7 @@ async def examine_log(
         requests=placement.requests,
         placed=placement.linking,
         unplaced=placement.unplaced,
+        belonging=None if belonging is None else belonging.checked,
         findings=findings.listed(),
         more=findings.more,
     )

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import labels, reading
+from access_log.belonging import Belonging, Standing
 from access_log.bridging import Bridge
 from access_log.encoding import HASH_SIZE, from_base64
 from access_log.entry import Entry
@@ -50,10 +51,14 @@ _BY_LABEL = text(
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a payload says its entry stands: number in the month, leaf hash of the stream's entry before."""
+    """Where a payload says its entry stands: number in the month, leaf hash of the stream's entry before.
+
+    `about` has subject, body and basis, which say in which stream it should stand; None of a lost payload.
+    """
 
     seq: int
     previous: bytes
+    about: tuple[str | None, str | None, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ class Placement:
         oldest_kept: The month (yyyymm) from which on payloads must still be there.
         linking: Whether places in streams are checked too; without sound entries they cannot be.
         declared: Entries whose payloads were declared lost.
+        belonging: Checks that each stream is the right one; None to leave that out.
         payloads: How many were opened and fit their entries.
         expired: How many are gone because their retention has ended.
         lost: How many are gone and were declared lost.
@@ -140,6 +146,7 @@ class Placement:
     oldest_kept: int
     linking: bool
     declared: Ranges
+    belonging: Belonging | None = None
     payloads: int = 0
     expired: int = 0
     lost: int = 0
@@ -164,6 +171,8 @@ class Placement:
         with closing(_Expected()) as expected:
             if self.linking:
                 await self._expect_newest(expected)
+                if self.belonging is not None:
+                    await self.belonging.begin(self.connection)
             for end in range(self.end, 0, -CHUNK):
                 await self._chunk(max(end - CHUNK, 0), end, expected)
                 progress(self.end - max(end - CHUNK, 0))
@@ -194,6 +203,7 @@ class Placement:
                 self.findings.add(index, "a request is kept for it, and there is no such entry")
         for index in payloads.keys() - entries.keys():
             self.findings.add(index, "a payload is kept for it, and there is no such entry")
+        standings: list[Standing] = []
         for index in sorted(entries, reverse=True):
             try:
                 entry = Entry.decode(entries[index])
@@ -202,7 +212,11 @@ class Placement:
                 continue
             place = await self._open(index, entry, payloads.get(index))
             if self.linking:
-                await self._link(index, entry, leaf_hash(entries[index]), place, expected)
+                stream = await self._link(index, entry, leaf_hash(entries[index]), place, expected)
+                if stream is not None and place is not None and place.about is not None:
+                    standings.append(Standing(index, entry.type, entry.time, stream, *place.about))
+        if self.belonging is not None:
+            await self.belonging.check(self.connection, standings)
 
     async def _open(self, index: int, entry: Entry, kept: tuple[int, bytes] | None) -> _Place | None:
         """Opens a payload and holds it against its entry; None where it cannot be read."""
@@ -239,8 +253,12 @@ class Placement:
 
     async def _link(
         self, index: int, entry: Entry, leaf: bytes, place: _Place | None, expected: _Expected
-    ) -> None:
-        """Holds an entry against what is expected of it, and expects the one before it in its stream."""
+    ) -> bytes | None:
+        """Holds an entry against what is expected of it, and expects the one before it in its stream.
+
+        Returns:
+            The stream it stands in; None where that cannot be told.
+        """
         expectation = expected.take(leaf)
         if place is None and index in self.declared:
             place = await self._place_of_lost(index, entry, expectation)
@@ -252,7 +270,7 @@ class Placement:
                     index, "it stands in no stream: neither a stream's row nor an entry after it names it"
                 )
         if place is None:
-            return
+            return None
         month = labels.month_of(entry.time)
         stream = expectation.stream if expectation is not None else None
         if expectation is not None and stream is not None:
@@ -264,6 +282,7 @@ class Placement:
                 named = "its stream's row" if expectation.by is None else f"entry {expectation.by}"
                 self.findings.add(index, f"{named} names it with another number or month")
         self._expect_before(index, month, place, stream, expected)
+        return stream
 
     async def _place_of_lost(
         self, index: int, entry: Entry, expectation: _Expectation | None
@@ -328,7 +347,15 @@ def _place(payload: Payload) -> _Place | None:
     seq, previous = values.get("seq"), values.get("previous")
     if type(seq) is not int or seq < 1 or not isinstance(previous, str):
         return None
-    return _Place(seq, from_base64(previous, "the entry before", HASH_SIZE))
+    return _Place(
+        seq,
+        from_base64(previous, "the entry before", HASH_SIZE),
+        (_text(values.get("subject")), _text(values.get("body")), _text(values.get("basis"))),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _is_month_after(expiry_id: int, time: int) -> bool:

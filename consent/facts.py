@@ -43,6 +43,19 @@ class OfficerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DelayedNotice:
+    """A delay of notice that a court ordered, as the terms of an authorization state it (RULES 10).
+
+    Attributes:
+        court_reference: of the court's order.
+        until: first instant at which the person is told.
+    """
+
+    court_reference: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class AuthorizationFacts:
     """A statutory authorization now, with its legal basis.
 
@@ -56,6 +69,7 @@ class AuthorizationFacts:
         valid_until: first instant after its validity.
         basis_from: first day of the legal basis.
         basis_until: last day; None while it stands.
+        notice: the delay of notice it allows; None where none was ever approved.
     """
 
     body_id: UUID
@@ -73,6 +87,7 @@ class AuthorizationFacts:
     valid_until: datetime
     basis_from: date
     basis_until: date | None
+    notice: DelayedNotice | None = None
 
 
 @dataclass(frozen=True, slots=True)

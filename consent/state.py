@@ -24,6 +24,7 @@ from consent.facts import (
     AuthorizationFacts,
     BodyFacts,
     ConsentFacts,
+    DelayedNotice,
     OfficerFacts,
     State,
 )
@@ -41,6 +42,8 @@ _GRANTS = text(
     " a.body_id, a.state, a.purposes, a.fields, l.purposes, l.categories,"
     " a.scope, ask.subject_hash = ANY(a.subjects), a.case_pattern, a.per_day, a.per_case,"
     " a.valid_from, a.valid_until, l.in_force_from, l.in_force_until,"
+    # One registrar alone delays no notice: what was never approved does not count, what was revoked does.
+    " CASE WHEN a.approved_at IS NOT NULL THEN a.court_reference END, a.notice_until,"
     " c.subject_id, c.body_id, c.purpose, c.fields, c.mode,"
     " (SELECT e.event FROM consent.consent_event e WHERE e.subject_id = c.subject_id"
     " AND e.consent_id = c.consent_id ORDER BY e.number DESC LIMIT 1),"
@@ -64,7 +67,7 @@ _GRANTS = text(
     " ORDER BY ask.place"
 )
 # Where the columns of each part begin; they stand in the order of the part's facts.
-_BODY, _OFFICER, _AUTHORIZATION, _CONSENT, _USES = 0, 4, 7, 22, 36
+_BODY, _OFFICER, _AUTHORIZATION, _CONSENT, _USES = 0, 4, 7, 24, 38
 _WRITE_BACK = text(
     "WITH of_authorizations AS (INSERT INTO consent.authorization_use (authorization_id, counts, key, uses)"
     " SELECT authorization_id, counts, key, uses FROM unnest(CAST(:authorizations AS uuid[]),"
@@ -302,6 +305,8 @@ def _authorization(row: Row[Any]) -> AuthorizationFacts:
     body_id, state, purposes, fields, basis_purposes, basis_categories, *others = row[_AUTHORIZATION:_CONSENT]
     if body_id is None:
         return NO_AUTHORIZATION
+    *others, court_reference, notice_until = others
+    others.append(None if court_reference is None else DelayedNotice(court_reference, notice_until))
     return AuthorizationFacts(
         body_id,
         state,

@@ -6,7 +6,7 @@ stored to the byte as both signed them; the columns beside them are read from th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.log import Writing
 from consent import cases, statements, terms
-from consent.bases import read_basis
+from consent.bases import LegalBasis, read_basis
 from consent.errors import InvalidError, StateError, StatementError, UnknownError
 from consent.journal import Actor, write_register_event
 from consent.registrars import Registrar, read_registrar
@@ -43,7 +43,14 @@ class AnyPerson(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind
     """Any person."""
 
 
-class Terms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Delay(Struct, frozen=True, forbid_unknown_fields=True):
+    """The persons named are told of queries only from a date on, because a court ordered so (RULES 10)."""
+
+    court_reference: Annotated[str, Meta(min_length=1, max_length=200)]
+    until: Annotated[datetime, Meta(tz=True)]
+
+
+class Terms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The terms of an authorization, as both registrars sign them.
 
     Attributes:
@@ -51,6 +58,7 @@ class Terms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         per_case: queries allowed for one case; None: as many as the day allows.
         valid_from: first instant.
         valid_until: first instant after the validity.
+        delayed_notice: a delay of notice; None: each person sees each query at once.
     """
 
     body: UUID
@@ -62,6 +70,7 @@ class Terms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per_case: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
     valid_from: Annotated[datetime, Meta(tz=True)]
     valid_until: Annotated[datetime, Meta(tz=True)]
+    delayed_notice: Delay | None = None
 
     def text(self) -> str:
         """The content of a proposal."""
@@ -103,7 +112,7 @@ async def propose(writing: Writing, compact: str) -> UUID:
     await _check_terms(writing, proposed)
     if await _read_row(writing.connection, proposal.authorization) is not None:
         raise StateError("an authorization with this id exists already: propose under a new one")
-    scope = proposed.scope
+    scope, delay = proposed.scope, proposed.delayed_notice
     await writing.connection.execute(
         authorization.insert(),
         {
@@ -121,6 +130,10 @@ async def propose(writing: Writing, compact: str) -> UUID:
             "per_case": proposed.per_case,
             "valid_from": proposed.valid_from,
             "valid_until": proposed.valid_until,
+            "court_reference": None
+            if delay is None
+            else terms.text(delay.court_reference, "court reference"),
+            "notice_until": None if delay is None else delay.until,
             "state": "proposed",
             "content": proposal.content,
             "proposal": compact,
@@ -278,6 +291,23 @@ async def _check_terms(writing: Writing, proposed: Terms) -> None:
         )
     if not basis.categories.issuperset(name.partition(".")[0] for name in proposed.fields):
         raise InvalidError("the legal basis does not support the category of every field: leave it out")
+    if proposed.delayed_notice is not None:
+        _check_delay(proposed, proposed.delayed_notice, basis, writing.now)
+
+
+def _check_delay(proposed: Terms, delay: Delay, basis: LegalBasis, now: datetime) -> None:
+    """Requires what RULES 10 requires of terms that delay notice."""
+    if not isinstance(proposed.scope, NamedPersons):
+        raise InvalidError("a delay of notice is for persons who are named: name them")
+    if not basis.notice_delay_days:
+        raise InvalidError("the legal basis allows no delay of notice: name another basis, or no delay")
+    # Counted from the first instant a query is possible, so that no query is told of later than allowed.
+    latest = max(proposed.valid_from, now) + timedelta(days=basis.notice_delay_days)
+    if not max(proposed.valid_from, now) < delay.until <= latest:
+        raise InvalidError(
+            f"notice is given in the future, within the {basis.notice_delay_days} days the legal basis "
+            "allows, counted from the first instant of validity"
+        )
 
 
 async def _revoke(

@@ -128,6 +128,12 @@ authorization = Table(
     Column("approved_at", DateTime(timezone=True)),
     Column("revocation", Text, comment="JWS compact, when a registrar's statement revoked it"),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("court_reference", Text, comment="of the court that ordered the delay of notice"),
+    Column("notice_until", DateTime(timezone=True), comment="when the persons named are told"),
+    CheckConstraint(
+        "(court_reference IS NULL) = (notice_until IS NULL) AND (notice_until IS NULL OR scope = 'named')",
+        name="delayed_notice",
+    ),
     CheckConstraint("cardinality(purposes) > 0 AND cardinality(fields) > 0", name="covers_something"),
     CheckConstraint(
         "CASE scope WHEN 'named' THEN cardinality(subjects) > 0 AND case_pattern IS NULL"

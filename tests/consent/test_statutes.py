@@ -16,7 +16,7 @@ from consent.errors import InvalidError, StateError, StatementError, UnknownErro
 from consent.journal import digest
 from consent.registrars import stand_down_registrar
 from consent.statements import Proposal, Revocation, read_statement
-from consent.statutes import NamedPersons, PersonsOfCases
+from consent.statutes import AnyPerson, Delay, NamedPersons, PersonsOfCases
 from tests.consent.logged import document, documents, newest, payloads
 from tests.consent.registers import (
     OPERATOR,
@@ -335,3 +335,50 @@ async def test_the_scopes_are_stored_as_signed(log: Log) -> None:
             ("case", [], "(2026)*"),
             ("named", [b"\xab" * 32, b"\xcd" * 32], None),
         ]
+
+
+NAMED = NamedPersons(subjects=("00" * 32,))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "days", "scope", "why"),
+    [
+        (30, 31, NAMED, "within the 30 days"),
+        (30, -1, NAMED, "in the future"),
+        (0, 1, NAMED, "allows no delay"),
+        (30, 7, PersonsOfCases(pattern="(2026) No. *"), "name them"),
+        (30, 7, AnyPerson(), "name them"),
+    ],
+)
+async def test_notice_is_delayed_only_as_the_law_allows(
+    log: Log, allowed: int, days: int, scope: Any, why: str
+) -> None:
+    async with log.writing() as writing:
+        body_id = await add_body(writing, new_body(), OPERATOR)
+        basis_id = await bases.add_basis(writing, new_basis(notice_delay_days=allowed), OPERATOR)
+        proposer = await registrar(writing, "Ada")
+        delay = Delay("order 17", writing.now + timedelta(days=days))
+        terms = terms_for(body_id, basis_id, writing.now, scope=scope, delayed_notice=delay)
+        with pytest.raises(InvalidError, match=why):
+            await statutes.propose(writing, proposer.proposes(terms, writing.now))
+
+
+async def test_a_delay_of_notice_needs_its_courts_reference(log: Log) -> None:
+    async with log.writing() as writing:
+        body_id = await add_body(writing, new_body(), OPERATOR)
+        basis_id = await bases.add_basis(writing, new_basis(notice_delay_days=30), OPERATOR)
+        proposer = await registrar(writing, "Ada")
+        for reference in ("", "  "):
+            delay = Delay(reference, writing.now + timedelta(days=7))
+            terms = terms_for(body_id, basis_id, writing.now, scope=NAMED, delayed_notice=delay)
+            with pytest.raises(InvalidError):
+                await statutes.propose(writing, proposer.proposes(terms, writing.now))
+
+
+def test_terms_without_a_delay_read_as_they_always_did() -> None:
+    text = (
+        '{"body":"5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11","basis":"5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c12",'
+        '"purposes":["a"],"fields":["FIN.type"],"scope":{"kind":"any"},"per_day":1,"per_case":null,'
+        '"valid_from":"2026-01-01T00:00:00Z","valid_until":"2026-02-01T00:00:00Z"}'
+    )
+    assert statutes._read_terms(text).delayed_notice is None

@@ -33,11 +33,13 @@ from access_log.payload import Party, Payload
 from access_log.requests import EarlierRequest
 from consent import state
 from consent.decide import decide
+from consent.facts import State
+from consent.notice import delayed_notice
 from consent.oauth.replay import record_proofs, revoked
 from consent.permit import Permit, QueryRequest, Refusal
 from vault.catalogue.catalogue import Catalogue
 from vault.crypto.errors import CryptoError
-from vault.records import store
+from vault.records import covert, store
 from vault.records.choose import NOTHING, Choice, category_of, choose, opened_versions
 from vault.records.keys import VaultKeys
 from vault.records.opening import Opened, Opener, Wanted
@@ -74,6 +76,7 @@ class _Pending:
     officer_role: str = ""
     charge: state.Charge | None = None
     choice: Choice = NOTHING
+    covert_stream: bytes | None = None
     position: int | None = None
     proof: LogProof | None = None
     opened: Opened = ()
@@ -81,7 +84,9 @@ class _Pending:
 
     @property
     def stream(self) -> bytes:
-        """The stream its entry belongs to."""
+        """The stream its entry belongs to (access_log FORMAT 3)."""
+        if self.covert_stream is not None:
+            return self.covert_stream
         return self.found.person.stream_id if self.found is not None else NOT_FOUND_STREAM
 
     @property
@@ -272,7 +277,16 @@ class Disclosure:
             one.charge = live.charge(one.request)
             records = one.found.records if one.found is not None else []
             one.choice = self._choose(writing, one, one.decision, records)
+        await self._find_case(writing, facts, one)
         one.position = writing.add(self._event(one))
+
+    async def _find_case(self, writing: Writing, facts: State, one: _Pending) -> None:
+        """Finds the covert case a query belongs to, if a court delayed its notice (RULES 10)."""
+        notice = delayed_notice(one.request, facts.authorization, writing.now)
+        if notice is not None and one.found is not None:
+            one.covert_stream = await covert.stream_of(
+                self._log, writing, one.found.person, one.request, notice
+            )
 
     def _choose(
         self,

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     ARRAY,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     DateTime,
@@ -85,3 +86,23 @@ record = Table(
     UniqueConstraint("furnisher", "reference", "version"),
 )
 Index("record_by_expiry", record.c.expiry_id)
+
+# One authorization with delayed notice about one person; its queries stand in a stream of their own.
+covert_case = Table(
+    "covert_case",
+    metadata,
+    Column("subject_id", ForeignKey(subject.c.subject_id), primary_key=True),
+    Column("authorization_id", Uuid, primary_key=True),
+    Column("body_id", Uuid, nullable=False),
+    Column("stream_id", LargeBinary, nullable=False, unique=True),
+    Column("court_reference", Text, nullable=False),
+    Column("opened_at", DateTime(timezone=True), nullable=False),
+    Column(
+        "ends_at", DateTime(timezone=True), nullable=False, comment="from then on nothing is covert any more"
+    ),
+    Column("disclosed_at", DateTime(timezone=True)),
+    CheckConstraint("length(btrim(court_reference)) > 0", name="court_reference"),
+    CheckConstraint("ends_at > opened_at", name="period"),
+    CheckConstraint("disclosed_at >= ends_at", name="disclosure"),
+)
+Index("covert_case_due", covert_case.c.ends_at, postgresql_where=covert_case.c.disclosed_at.is_(None))

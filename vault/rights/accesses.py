@@ -14,7 +14,7 @@ from access_log.merkle import leaf_hash
 from access_log.payload import Party
 from access_log.streams import StreamEntry, entries_of
 from consent import bases, bodies, consents, statutes
-from vault.records import store
+from vault.records import covert, store
 
 _PARTY = Party.PERSON
 QUERIES = frozenset({EntryType.QUERY_PERMITTED, EntryType.QUERY_REFUSED})
@@ -62,6 +62,7 @@ class Access:
         concerns: for the notice of that, the index of the query.
         details: the attributes the person may see; empty once their retention has ended.
         opening: proves that the entry committed to the details (FORMAT 6).
+        court_reference: of the court that had its notice delayed; None where there was no delay.
         raw: the entry, 106 bytes.
     """
 
@@ -74,6 +75,7 @@ class Access:
     released: bool
     concerns: int | None
     details: Mapping[str, Any]
+    court_reference: str | None
     opening: Mapping[str, Any] | None = field(repr=False)
     raw: bytes = field(repr=False)
 
@@ -108,7 +110,9 @@ KINDS = {
 
 
 async def accesses(connection: AsyncConnection, log: Log, subject_id: UUID) -> list[Access]:
-    """A person's whole stream, newest first; empty for someone the vault does not know.
+    """All entries about a person, newest first; empty for someone the vault does not know.
+
+    They are those of the person's own stream, and of covert cases that were disclosed to them.
 
     Raises:
         CryptoError: a payload was altered or moved.
@@ -117,6 +121,11 @@ async def accesses(connection: AsyncConnection, log: Log, subject_id: UUID) -> l
     if row is None:
         return []
     entries = await entries_of(connection, log, row.person.stream_id, row.created_at)
+    delayed: dict[int, str] = {}
+    for case in await covert.disclosed_to(connection, subject_id):
+        told_later = await entries_of(connection, log, case.stream_id, case.opened_at)
+        delayed |= {one.index: case.court_reference for one in told_later}
+        entries = sorted([*entries, *told_later], key=lambda one: one.index, reverse=True)
     opened = [(one, _details(one)) for one in entries]
     acting = await _bodies(connection, _ids("body", (details for _, details in opened)))
     rested = await _bases(
@@ -136,6 +145,7 @@ async def accesses(connection: AsyncConnection, log: Log, subject_id: UUID) -> l
             released=one.entry.type is EntryType.QUERY_PERMITTED and one.index not in unreleased,
             concerns=concerned[one.index],
             details=details,
+            court_reference=delayed.get(one.index),
             opening=one.payload.opening(_PARTY) if one.payload is not None else None,
             raw=one.entry.encode(),
         )

@@ -7,6 +7,7 @@ them is logged like every other view of a person's own affairs.
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +18,8 @@ from access_log.log import Event, Log
 from access_log.material import Kind, Material, MaterialStream, MonthKey, OpenedEntry
 from access_log.payload import Party, Payload
 from access_log.streams import StreamEntry, entries_of
-from vault.records import store
+from vault.records import covert, store
+from vault.records.covert import DisclosedCase
 from vault.records.store import SubjectRow
 
 GIVEN = "log keys given"
@@ -46,8 +48,12 @@ async def give_material(log: Log, subject_id: UUID, retention_years: int) -> Mat
         (newest,) = await stored.entries(connection, log.number, raised.size - 1, raised.size)
         present = labels.month_of(Entry.decode(newest[1]).time)
         own = await _own_stream(connection, log, row, raised.size, present)
+        cases = [
+            await _case_stream(connection, log, case, raised.size)
+            for case in await covert.disclosed_to(connection, subject_id)
+        ]
     keys = tuple([str(key) for key in await log.verifier_keys()])
-    return Material(log.origin, keys, raised.note, retention_years, (own,))
+    return Material(log.origin, keys, raised.note, retention_years, (own, *cases))
 
 
 async def _own_stream(
@@ -55,17 +61,30 @@ async def _own_stream(
 ) -> MaterialStream:
     """The person's ordinary stream, as far as the checkpoint of this size covers it."""
     stream_id = row.person.stream_id
-    began = labels.month_of(int(row.created_at.timestamp() * 1000))
+    began = _month(row.created_at)
     entries = await entries_of(connection, log, stream_id, row.created_at)
     return MaterialStream(
         Kind.PERSON, None, _month_keys(log, stream_id, began, present), _opened(entries, size)
     )
 
 
+async def _case_stream(
+    connection: AsyncConnection, log: Log, case: DisclosedCase, size: int
+) -> MaterialStream:
+    """The stream of a covert case, from its first query to its disclosure."""
+    entries = await entries_of(connection, log, case.stream_id, case.opened_at)
+    months = _month_keys(log, case.stream_id, _month(case.opened_at), _month(case.disclosed_at))
+    return MaterialStream(Kind.COVERT, case.court_reference, months, _opened(entries, size))
+
+
 def _month_keys(log: Log, stream_id: bytes, first: int, last: int) -> tuple[MonthKey, ...]:
     return tuple(
         MonthKey(month, log.month_key(stream_id, month)) for month in labels.months_between(first, last)
     )
+
+
+def _month(moment: datetime) -> int:
+    return labels.month_of(int(moment.timestamp() * 1000))
 
 
 def _opened(entries: Sequence[StreamEntry], size: int) -> tuple[OpenedEntry, ...]:

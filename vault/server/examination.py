@@ -53,6 +53,11 @@ _PARTITIONS = text(
     " WHERE i.inhparent = 'access_log.entry'::regclass"
 )
 _UPPER = re.compile(r"TO \('?(\d+)'?\)")
+_OVERDUE = text(
+    # The worker tells within minutes; an hour later something keeps it from it.
+    "SELECT count(*) FROM vault.covert_case"
+    " WHERE disclosed_at IS NULL AND ends_at <= clock_timestamp() - interval '1 hour'"
+)
 _WORKER = text(
     "SELECT extract(epoch FROM clock_timestamp() - max(last_heartbeat))::float8"
     " FROM jobs.procrastinate_workers"
@@ -172,7 +177,7 @@ def _database(url: str) -> Iterator[Check]:
     engine = create_engine(url, hide_parameters=True)
     try:
         with engine.connect() as connection:
-            for look in (_role, _append_only, _clock, _newest, _partitions, _worker):
+            for look in (_role, _append_only, _clock, _newest, _partitions, _worker, _covert):
                 yield look(connection)
     except SQLAlchemyError as error:
         yield _refused("database", error)
@@ -227,6 +232,18 @@ def _newest(connection: Connection) -> Check:
     if ahead > _AHEAD_SECONDS:
         return Check("log", FAIL, f"its newest entry lies {ahead:.0f} s in the future: set the clock right")
     return Check("log", OK, f"{head.size:,} entries")
+
+
+def _covert(connection: Connection) -> Check:
+    """Nobody is told later than a court allowed."""
+    left = connection.scalar(_OVERDUE) or 0
+    if left:
+        return Check(
+            "delayed notice",
+            FAIL,
+            f"{left} covert cases have ended and their persons were not told: run `creditvault worker`",
+        )
+    return Check("delayed notice", OK, "nobody is told later than a court allowed")
 
 
 def _partitions(connection: Connection) -> Check:

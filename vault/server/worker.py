@@ -18,6 +18,7 @@ from access_log.publishing import publish
 from access_log.roots.log import RootsLog
 from access_log.witness.witnessing import Outcome, Witnessing
 from consent.oauth.replay import remove_expired
+from vault.records import covert
 from vault.server.assembly import open_vault
 from vault.server.database import DatabaseDownError
 from vault.server.logging import configure
@@ -99,6 +100,23 @@ async def run_worker(settings: Settings, database_url: str) -> None:
         _events.info("jobs_stopped")
 
 
+async def disclose_covert_cases(log: Log) -> int:
+    """Tells persons of covert queries whose delay has ended; returns how many cases that were.
+
+    What is still due afterwards is an error: it means that somebody is not told in time.
+    """
+    try:
+        disclosed = await covert.disclose_due(log)
+    finally:
+        async with log.engine.connect() as connection:
+            left = await covert.overdue(connection)
+        if left:
+            _events.error("covert_cases_overdue", count=left)
+    if disclosed:
+        _events.info("covert_cases_disclosed", count=disclosed)
+    return disclosed
+
+
 async def remove_expired_rows(log: Log) -> int:
     """Removes what the authorization server no longer needs; returns how many rows."""
     async with log.engine.begin() as connection:
@@ -144,6 +162,11 @@ def worker_app(
     @queue.task(name="remove_expired", queueing_lock="remove_expired", pass_context=False)
     async def _remove_expired(timestamp: int) -> None:  # noqa: ARG001 -- the same
         await remove_expired_rows(log)
+
+    @queue.periodic(cron=_HEARTBEAT)
+    @queue.task(name="disclose_covert_cases", queueing_lock="disclose_covert_cases", pass_context=False)
+    async def _disclose_covert_cases(timestamp: int) -> None:  # noqa: ARG001 -- the same
+        await disclose_covert_cases(log)
 
     @queue.periodic(cron=f"*/{roots_minutes} * * * *")
     @queue.task(name="append_roots", queueing_lock="append_roots", pass_context=False)

@@ -13,7 +13,7 @@ import typer
 from access_log.log import Writing
 from consent import statutes
 from consent.statements import Approval, Proposal, Revocation, content_digest, sign_statement
-from consent.statutes import AnyPerson, Authorization, NamedPersons, PersonsOfCases, Terms
+from consent.statutes import AnyPerson, Authorization, Delay, NamedPersons, PersonsOfCases, Terms
 from vault.records.query import parse_identifier
 from vault.server.assembly import Vault
 from vault.server.cli.acting import change, operator, read_json, require_known, with_vault
@@ -55,17 +55,26 @@ def propose(
         ),
     ] = None,
     anybody: Annotated[bool, typer.Option("--anybody", help="Any person, in any case.")] = False,
+    delay_days: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tell the persons named only after so many days, as a court ordered."),
+    ] = None,
+    court_reference: Annotated[
+        str | None, typer.Option(help="Reference of the court's order; with --delay-days.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Propose an authorization, signed by one registrar.
 
-    Name whom it reaches: --case, --persons or --anybody.
+    Name whom it reaches: --case, --persons or --anybody. Only persons who are named may be told later.
 
     Example: `creditvault authorization propose --registrar ID --key zhang.jwk --body ID --basis ID
     --purpose court-enforcement --field FIN.type --per-day 100 --case "(2026) Enforcement No. *"`
     """
     if sum((case is not None, persons is not None, anybody)) != 1:
         raise typer.BadParameter("name one of --case, --persons and --anybody", param_hint="--case")
+    if (delay_days is None) != (court_reference is None):
+        raise typer.BadParameter("name the days and the court's order, or neither", param_hint="--delay-days")
     private = _private_key(key)
     named = None if persons is None else _read_persons(persons)
 
@@ -84,6 +93,9 @@ def propose(
                 per_case=per_case,
                 valid_from=writing.now,
                 valid_until=writing.now + timedelta(days=days),
+                delayed_notice=None
+                if delay_days is None or court_reference is None
+                else Delay(court_reference, writing.now + timedelta(days=delay_days)),
             )
             statement = Proposal.of(uuid4(), registrar_id, writing.now, terms.text())
             return await statutes.propose(writing, sign_statement(private, statement))

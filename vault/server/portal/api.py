@@ -137,6 +137,7 @@ class OwnApi:
             records_shown=access.shown if decision == "permitted" else None,
             released=access.released,
             concerns=access.concerns,
+            delayed_by=access.court_reference,
             details=dict(details),
             opening=None if access.opening is None else dict(access.opening),
         )

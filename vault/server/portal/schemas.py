@@ -25,6 +25,7 @@ _ACCESS: JsonDict = {
     "records_shown": 1,
     "released": True,
     "concerns": None,
+    "delayed_by": None,
     "details": {"purpose": "credit-granting", "decision": "permitted"},
     "opening": None,
 }
@@ -139,6 +140,7 @@ class AccessOut(BaseModel):
     records_shown: int | None = Field(description="How many of your records the answer held.")
     released: bool = Field(description="Whether an answer left the vault.")
     concerns: int | None = Field(description="Index of the query that was permitted and never released.")
+    delayed_by: str | None = Field(description="The court's reference, where you were told later.")
     details: dict[str, Any] = Field(description="Every attribute you may see, as it stands in the log.")
     opening: dict[str, Any] | None = Field(
         description="Proves that the entry committed to the details; null once they are not kept any more."

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from access_log.entry import EntryType
 from vault.catalogue import Catalogue
+from vault.records import covert
 from vault.records.choose import category_of
 from vault.rights import material
 from vault.rights.accesses import Access
@@ -92,9 +93,10 @@ _CAPACITIES: Final[Mapping[str, str]] = {
     "furnish": "hand in records",
     "inspect": "inspect the use of this vault",
 }
-_OWN_RIGHTS: Final[Mapping[str, str]] = {
+_RIGHTS: Final[Mapping[str, str]] = {
     "own records viewed": "You looked at your records",
     material.GIVEN: "You downloaded the keys of your log",
+    covert.DISCLOSED: "{body} had asked about you, and a court let you be told only now",
 }
 _SUPPORTING: Final[Mapping[str, str]] = {
     "reference": "Their reference",
@@ -223,7 +225,7 @@ class Words:
         if access.type is EntryType.RECORD:
             kinds = ", ".join(self.category(code) for code in _categories(access.details.get("object")))
             return f"{body} handed in a record: {kinds}"
-        return _OWN_RIGHTS.get(event, event.capitalize())
+        return _RIGHTS[event].format(body=body) if event in _RIGHTS else event.capitalize()
 
     def today(self, now: datetime) -> date:
         """The legal date."""

@@ -55,6 +55,27 @@ def test_a_sound_log(filled: CommandLine) -> None:
     assert report["placed"]
 
 
+def test_streams_that_are_right(filled: CommandLine) -> None:
+    ran = filled("log", "audit-streams")
+    assert ran.code == 0
+    assert ran.out.splitlines()[-1] == "sound"
+    report = filled.good("log", "audit-streams")
+    assert (report["sound"], report["belonging"]) == (True, 5)
+    assert "belonging" not in filled.good("log", "fsck")
+
+
+def test_a_covert_stream_of_no_case_is_named(filled: CommandLine) -> None:
+    _tamper(
+        filled,
+        "INSERT INTO access_log.stream (stream_id, kind, master, month, seq, last_leaf)"
+        " VALUES (decode(repeat('ab', 16), 'hex'), 3, 1, 0, 0, decode(repeat('00', 32), 'hex'))",
+    )
+    ran = filled("log", "audit-streams")
+    assert ran.code == 1
+    assert "the log: a covert stream belongs to no case" in ran.out
+    assert filled("log", "fsck").code == 0
+
+
 def test_an_altered_payload_is_named(filled: CommandLine) -> None:
     _tamper(
         filled,

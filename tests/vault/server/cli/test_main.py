@@ -41,7 +41,8 @@ def test_every_command_asked_for_is_there() -> None:
         "registrar": {"add", "list", "key"},
         "basis": {"add", "list"},
         "authorization": {"propose", "approve", "revoke", "list"},
-        "log": {"show", "fsck"},
+        "log": {"show", "publish", "archive", "fsck", "audit-streams", "rotate-key", "reimport"},
+        "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
     expected: set[tuple[str, ...]] = {
         (name,) for name in ("serve", "migrate", "worker", "demo", "enrol", "doctor", "docs")

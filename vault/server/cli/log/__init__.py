@@ -2,7 +2,7 @@
 
 import typer
 
-from vault.server.cli.log import archiving, examining, publishing, reimporting, rotating, showing
+from vault.server.cli.log import archiving, auditing, examining, publishing, reimporting, rotating, showing
 from vault.server.cli.output import examples
 
 app = typer.Typer(
@@ -18,3 +18,4 @@ app.command()(archiving.archive)
 app.command()(examining.fsck)
 app.command()(rotating.rotate_key)
 app.command(name="reimport")(reimporting.reimport_entries)
+app.command()(auditing.audit_streams)

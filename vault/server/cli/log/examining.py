@@ -4,6 +4,7 @@ import asyncio
 
 import typer
 
+from access_log.belonging import Owners
 from access_log.fsck import Report, examine_log
 from vault.crypto.errors import ProviderRefusedError, UnsealError
 from vault.server.assembly import open_log
@@ -19,7 +20,22 @@ def fsck(as_json: AsJson = False) -> None:
 
     Example: `creditvault log fsck`
     """
-    report = asyncio.run(_examine())
+    report = examined()
+    tell(report, as_json=as_json)
+    raise typer.Exit(0 if report.sound else 1)
+
+
+def examined(owners: Owners | None = None) -> Report:
+    """Examines the log of the settings, with progress.
+
+    Args:
+        owners: Knows whose stream is whose, where that is to be examined, too.
+    """
+    return asyncio.run(_examine(owners))
+
+
+def tell(report: Report, *, as_json: bool) -> None:
+    """Says what an examination found."""
     if as_json:
         print_json(
             {
@@ -33,10 +49,9 @@ def fsck(as_json: AsJson = False) -> None:
         )
     else:
         _tell(report)
-    raise typer.Exit(0 if report.sound else 1)
 
 
-async def _examine() -> Report:
+async def _examine(owners: Owners | None) -> Report:
     settings = Settings()
     with database_urls(settings) as urls:
         check_schema(urls.application)
@@ -48,6 +63,7 @@ async def _examine() -> Report:
                     # A provider that cannot answer now says nothing about a payload: that error goes out.
                     altered=(UnsealError, ProviderRefusedError),
                     retention_years=settings.payload_years,
+                    owners=owners,
                     progress=lambda done, of: bar.update(task, completed=done, total=of),
                 )
 
@@ -63,6 +79,7 @@ def _counts(report: Report) -> dict[str, int | None]:
         "tiles": report.tiles,
         "streams": report.streams,
         "requests": report.requests,
+        **({} if report.belonging is None else {"belonging": report.belonging}),
     }
 
 
