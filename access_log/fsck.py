@@ -3,7 +3,8 @@
 What an outside verifier checks of the published log is derived anew here too, and beyond it what only the
 database and the keys can show:
 
-(1) the outside lock's note is signed by the log's key, and the database is not behind it;
+(1) the outside lock's note is signed by the log's key, and the database is not behind it; the key history
+    leads from the log's first keys to those the head names;
 (2) every entry is there, in the database or in the archive, of the format, and in the chain from the origin
     on; times never decrease;
 (3) stored tiles, and the roots beside them, are those of the entries;
@@ -29,10 +30,12 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from access_log import key_changes, writes
 from access_log.belonging import Belonging, Owners
 from access_log.checkpoint import open_note
-from access_log.errors import AccessLogError, FormatError, OutsideLockError
+from access_log.errors import AccessLogError, FormatError, LogStateError, OutsideLockError
 from access_log.findings import Finding, Findings
+from access_log.key_history import follow, parse_history, write_history
 from access_log.lock import Raised
 from access_log.log import Log
 from access_log.losses import all_lost, read_kept
@@ -160,6 +163,8 @@ async def examine_log(
             target=_target(end, raised, head),
             archive=log.archive,
         )
+        if head is not None:
+            await _check_keys(connection, log, findings)  # (1)
         await derived.run(lambda done: progress(done, 2 * end))  # (2), (3)
         await _check_archived(connection, log, findings)  # (2)
         await _check_extra_tiles(connection, log, findings, end)
@@ -211,12 +216,29 @@ async def _read_lock(log: Log, findings: Findings) -> Raised | None:
         return None
     try:
         checkpoint = open_note(raised.note, await log.every_verifier_key())
+    except LogStateError:
+        return raised  # There is no head to name the keys: reported as such.
     except AccessLogError as error:
         findings.add(None, f"the note in the outside lock does not verify: {error}")
         return raised
     if (checkpoint.size, checkpoint.root) != (raised.size, raised.root):
         findings.add(None, "the note in the outside lock is of another tree than the lock itself")
     return raised
+
+
+async def _check_keys(connection: AsyncConnection, log: Log, findings: Findings) -> None:
+    try:
+        state = await writes.key_state(connection, log.number)
+        first = [key.key for key in await log.signers.of(1)]
+        history = write_history(await key_changes.completed(connection, log.number))
+        succession = follow(parse_history(history), first)
+        newest = [key.key for key in await log.signers.of(state.epochs[0])]
+    except AccessLogError as error:
+        findings.add(None, f"the history of the log's keys does not verify: {error}")
+        return
+    # The post-quantum key may have been switched on or off since.
+    if not set(newest) & set(succession.keys):
+        findings.add(None, "the history of the log's keys does not lead to those the head names")
 
 
 async def _read_head(connection: AsyncConnection, log: Log, findings: Findings) -> _Head | None:

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import stored
 from access_log.encoding import to_base64
-from access_log.errors import LogStateError
+from access_log.errors import LogStateError, OutsideLockError
+from access_log.note import split_note
 from access_log.payload import JSON, Party, Payload
 from access_log.receipt import write_receipt
+from access_log.verifier_keys import VerifierKey
 
 _BEGIN = text(
     "WITH head AS (UPDATE access_log.head SET key_epoch = :epoch, key_changing = true WHERE log = :log)"
@@ -30,6 +32,7 @@ _COMPLETED = text(
     "SELECT receipt, opening, document FROM access_log.key_change"
     " WHERE log = :log AND receipt IS NOT NULL ORDER BY epoch"
 )
+_ED25519_SIGNATURE = 64
 _PUBLIC = ("event", "document")
 """What everybody may open of the entry of a change; who made it is for inspectors."""
 
@@ -106,6 +109,25 @@ async def completed(connection: AsyncConnection, log: int) -> list[tuple[str, Ma
     """(receipt, opening, document) of every change that is complete, oldest first."""
     rows = await connection.execute(_COMPLETED, {"log": log})
     return [(row.receipt, json.loads(row.opening), row.document) for row in rows]
+
+
+def require_known(note: str, origin: str, keys: Sequence[VerifierKey]) -> None:
+    """Refuses a checkpoint that an Ed25519 key of the log signed which is not among these.
+
+    A database restored from before a change knows the retired keys alone, and must not sign with them.
+
+    Raises:
+        OutsideLockError: the log has keys that are not known here; says what to do.
+        FormatError: it is no signed note.
+    """
+    known = {key.id for key in keys}
+    for line in split_note(note)[1]:
+        ours = line.name == origin and len(line.signature) == _ED25519_SIGNATURE
+        if ours and line.key_id not in known:
+            raise OutsideLockError(
+                "the outside lock holds a checkpoint by keys of the log that this database does not have: "
+                "they were changed after its backup was made. Restore one made after the change"
+            )
 
 
 def _public(payload: Payload) -> dict[str, JSON]:

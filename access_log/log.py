@@ -268,11 +268,13 @@ class Log:
             LogUnavailableError: database or lock cannot be reached now; try again.
         """
         # Asked before the head is locked: nobody waits for a web server.
-        keys = await self.every_verifier_key() if self.references else ()
+        keys = await self.every_verifier_key()
         shown = [(one.name, await asyncio.to_thread(one.read, keys)) for one in self.references]
         async with self.transaction() as connection:
             head = await self.checked_head(connection)
-            self._require_not_behind(head, await asyncio.to_thread(self.outside.read))
+            held = await asyncio.to_thread(self.outside.read)
+            key_changes.require_known(held.note, self.origin, keys)
+            self._require_not_behind(head, held)
             for name, checkpoint in shown:
                 if checkpoint is not None:
                     await self._require_begins(connection, head, name, checkpoint)

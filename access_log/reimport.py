@@ -23,7 +23,7 @@ from typing import BinaryIO, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import losses, standings, stored
+from access_log import key_changes, losses, standings, stored
 from access_log.audit import examine, first_flaw, previous_of, time_of
 from access_log.checkpoint import Checkpoint, VerifierKey, open_note
 from access_log.entry import SIZE
@@ -151,6 +151,7 @@ async def reimport(
     """
     keys = await log.every_verifier_key()
     raised = await asyncio.to_thread(log.outside.read)
+    key_changes.require_known(raised.note, log.origin, keys)
     _require_own(raised, keys)  # (1)
     checkpoint = await asyncio.to_thread(read_checkpoint, source, keys)  # (2)
     async with log.transaction() as connection:

@@ -9,14 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from access_log import key_changes, writes
 from access_log.checkpoint import VerifierKey, open_note
-from access_log.errors import LogUnavailableError, VerificationError
+from access_log.errors import LogUnavailableError, OutsideLockError, VerificationError
+from access_log.fsck import examine_log
 from access_log.key_history import follow, parse_history
 from access_log.lock import OutsideLock
 from access_log.log import Log
 from access_log.rotate import change_keys, key_history
 from access_log.sequence import KeyState
 from access_log.verifier_keys import ML_DSA_44
-from tests.access_log.logs import another_worker, append, check_chain
+from tests.access_log.logs import another_worker, append, as_owner, check_chain
 from tests.conftest import SeededSigners
 
 OPERATOR = ("operator:somebody", "operator")
@@ -185,6 +186,20 @@ async def test_two_at_once_make_one_change(log: Log, monkeypatch: pytest.MonkeyP
     assert {change.epoch for change in changes} == {2}
 
 
+async def test_a_database_from_before_the_change_is_not_started(log: Log, owner_url: str) -> None:
+    await append(log)
+    backup = (
+        "UPDATE access_log.head SET key_epoch = 1, key_changing = false",
+        "DELETE FROM access_log.key_change",
+    )
+    await change_keys(log, *OPERATOR)
+    as_owner(owner_url, *backup)
+    restored = another_worker(log.engine, log.outside.path)
+    with pytest.raises(OutsideLockError, match="by keys of the log that this database does not have"):
+        await restored.start()
+    assert not restored.running
+
+
 async def test_the_history_says_who_changed_the_keys_to_nobody(log: Log) -> None:
     await change_keys(log, *OPERATOR)
     history = await key_history(log)
@@ -192,3 +207,16 @@ async def test_the_history_says_who_changed_the_keys_to_nobody(log: Log) -> None
     (change,) = json.loads(history)["changes"]
     opened = [attribute for attribute in change["opening"]["attributes"] if "name" in attribute]
     assert [attribute["name"] for attribute in opened] == ["event", "document"]
+
+
+async def test_an_examination_finds_keys_that_the_history_does_not_lead_to(log: Log, owner_url: str) -> None:
+    await change_keys(log, *OPERATOR)
+    assert (await examine_log(log, altered=(), retention_years=1)).findings == ()
+    for statement, what in (
+        ("UPDATE access_log.key_change SET document = document || ' '", "does not verify"),
+        ("DELETE FROM access_log.key_change", "does not lead to those the head names"),
+    ):
+        as_owner(owner_url, statement)
+        (finding,) = (await examine_log(log, altered=(), retention_years=1)).findings
+        assert "history of the log's keys" in finding.reason
+        assert what in finding.reason
