@@ -1,14 +1,18 @@
 """`check-receipt`: check that an entry was logged."""
 
 import argparse
+from dataclasses import dataclass
 from typing import Final
 
 from access_log.cli import reading
 from access_log.cli.output import Report, iso
 from access_log.cli.parsing import Command, Parser, log_key
 from access_log.entry import EntryType
+from access_log.errors import FormatError, SourceError
+from access_log.note import Signature, verify_note
 from access_log.payload import JSON
-from access_log.receipt import MAX_RECEIPT, VerifiedReceipt, verify_receipt
+from access_log.policy import MAX_POLICY, Policy
+from access_log.receipt import MAX_RECEIPT, VerifiedReceipt, parse_receipt, verify_receipt
 
 _WORDS: Final = {
     EntryType.QUERY_PERMITTED: "a query that was permitted",
@@ -57,19 +61,88 @@ def report_of(receipt: VerifiedReceipt) -> Report:
     return Report(found, words)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a receipt's checkpoint stands under a policy.
+
+    Attributes:
+        witnesses: The names in the policy of those who cosigned it, each with its POSIX seconds.
+        lacking: What it lacks to be witnessed, in words; None if it is.
+    """
+
+    witnesses: tuple[tuple[str, int], ...]
+    lacking: str | None
+
+
+def standing_of(receipt: VerifiedReceipt, policy: Policy, signatures: tuple[Signature, ...]) -> Standing:
+    """Whether a verified receipt is witnessed, by whom and when (FORMAT 7)."""
+    times = {each.key: each.time for each in signatures}
+    cosigned = [each for each in policy.witnesses.values() if each.key in times]
+    lacking = policy.shortfall(receipt.checkpoint.origin, signatures)
+    if lacking is None and policy.quorum is None:
+        lacking = "the policy asks for no cosignature"
+    names = [(each.name.decode(errors="backslashreplace"), times[each.key] or 0) for each in cosigned]
+    return Standing(tuple(names), lacking)
+
+
 def _arguments(parser: Parser) -> None:
     parser.add_argument("receipt", metavar="RECEIPT", help="the receipt's file")
     log_key(parser)
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="also say whether the checkpoint is witnessed as this policy asks, by whom and when",
+    )
 
 
 def _run(options: argparse.Namespace) -> Report:
-    return report_of(verified(options))
+    receipt = verified(options)
+    report = report_of(receipt)
+    if options.policy is None:
+        return report
+    policy = _policy(options.policy)
+    note = parse_receipt(reading.text(options.receipt, MAX_RECEIPT, "the receipt")).note
+    trusted = (*reading.keys(options.log_key), *policy.log_keys, *policy.witness_keys)
+    _, signatures = verify_note(note, list(dict.fromkeys(trusted)))
+    return _with_standing(report, standing_of(receipt, policy, signatures))
+
+
+def _policy(file: str) -> Policy:
+    try:
+        return Policy.parse(reading.read(file, MAX_POLICY))
+    except FormatError as error:
+        raise SourceError(f"{file} cannot be used as a policy ({error})") from None
+
+
+def _with_standing(report: Report, standing: Standing) -> Report:
+    by = [f"{name} at {iso(seconds * 1000)}" if seconds else name for name, seconds in standing.witnesses]
+    found: dict[str, JSON] = {
+        **report.found,
+        "status": "logged" if standing.lacking else "witnessed",
+        "witnesses": [
+            {"name": name, "time": iso(seconds * 1000) if seconds else None}
+            for name, seconds in standing.witnesses
+        ],
+        "lacking": standing.lacking,
+    }
+    if standing.lacking is None:
+        words = f"  Witnessed as the policy asks, by {', '.join(by)}. Each cosigns one history of a log."
+    else:
+        cosigned = f" So far {', '.join(by)} cosigned it." if by else ""
+        words = (
+            f"  Logged, and not witnessed as the policy asks: {standing.lacking}.{cosigned}\n"
+            f"  Ask the log for a newer receipt: /log/proof/{found['index']}."
+        )
+    return Report(found, f"{report.words}\n{words}")
 
 
 COMMAND: Final = Command(
     name="check-receipt",
     does="check that an entry was logged",
-    examples=("check-receipt answer.receipt --log-key log.key",),
+    examples=(
+        "check-receipt answer.receipt --log-key log.key",
+        "check-receipt answer.receipt --log-key log.key --policy witnesses.policy",
+    ),
     arguments=_arguments,
     run=_run,
 )

@@ -76,7 +76,7 @@ def serve_witness(folder: Path, host: str, port: int) -> None:
     )
     try:
         with listen(host, port) as listening:
-            _events.info("witness_started", pid=os.getpid(), host=host, port=port, name=keys[0].key.name)
+            _events.info("witness_started", pid=os.getpid(), host=host, port=port, witness=keys[0].name)
             asyncio.run(Server(config).serve(sockets=[listening]))
     finally:
         store.close()
