@@ -268,12 +268,13 @@ class Log:
             LogUnavailableError: database or lock cannot be reached now; try again.
         """
         # Asked before the head is locked: nobody waits for a web server.
-        keys = await self.every_verifier_key()
+        keys = await self.every_verifier_key() if self.references else ()
         shown = [(one.name, await asyncio.to_thread(one.read, keys)) for one in self.references]
         async with self.transaction() as connection:
             head = await self.checked_head(connection)
             held = await asyncio.to_thread(self.outside.read)
-            key_changes.require_known(held.note, self.origin, keys)
+            # Asked after the lock was read: what signed it stood in the database before.
+            key_changes.require_known(held.note, self.origin, await self.every_verifier_key())
             self._require_not_behind(head, held)
             for name, checkpoint in shown:
                 if checkpoint is not None:

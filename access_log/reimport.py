@@ -149,8 +149,8 @@ async def reimport(
         SourceError: It cannot be read, or does not cover what was raised.
         LogUnavailableError: Database or lock cannot be reached now.
     """
-    keys = await log.every_verifier_key()
     raised = await asyncio.to_thread(log.outside.read)
+    keys = await log.every_verifier_key()
     key_changes.require_known(raised.note, log.origin, keys)
     _require_own(raised, keys)  # (1)
     checkpoint = await asyncio.to_thread(read_checkpoint, source, keys)  # (2)
