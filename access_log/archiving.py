@@ -32,7 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from access_log import stored
 from access_log.archive import POINTER, PREFIX, Archive, Range
 from access_log.audit import examine
-from access_log.checkpoint import Checkpoint, VerifierKey, open_note
+from access_log.checkpoint import Checkpoint, open_note
 from access_log.durable import DurableFolder
 from access_log.errors import ArchiveError, FormatError, LogStateError, VerificationError
 from access_log.log import Log
@@ -204,7 +204,7 @@ async def _drop(log: Log, owner: AsyncEngine, each: Range, labels: bytes) -> Non
 
 async def _signed(log: Log) -> Checkpoint:
     raised = await asyncio.to_thread(log.outside.read)
-    return open_note(raised.note, [VerifierKey.parse(log.key.verifier_key())])
+    return open_note(raised.note, await log.every_verifier_key())
 
 
 async def _partitions(connection: AsyncConnection) -> list[tuple[str, Range]]:

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault.crypto.derivation import KEY_SIZE
 from vault.crypto.errors import KeyringError, ProviderError, ProviderUnavailableError, UnsealError
 from vault.crypto.fields import named
+from vault.crypto.journal import UNNAMED, Journal, Purpose
 from vault.crypto.keyfile import DEFAULT_COST, HEADER_SIZE, Argon2Cost, Keyfile, StoredKey
 from vault.crypto.provider import DestroyPolicy, KeyKind, Mac
 from vault.crypto.replacing import locked, replace
@@ -69,6 +70,7 @@ class FileKeyring:
         self._path = path
         self._keyfile = keyfile
         self._loaded = _Loaded.of(content, keyfile.decode(content))
+        self.journal = Journal(path)
 
     @classmethod
     def create_file(cls, path: Path, passphrase: str, cost: Argon2Cost = DEFAULT_COST) -> Self:
@@ -134,11 +136,17 @@ class FileKeyring:
             wrapped.append(header + nonce + cipher.encrypt(nonce, secret, prefix + aad))
         return wrapped
 
-    async def unwrap(self, name: str, wrapped: bytes, aad: bytes) -> bytes:
+    async def unwrap(self, name: str, wrapped: bytes, aad: bytes, purpose: Purpose = UNNAMED) -> bytes:
         """Open what `wrap` made. See `KeyProvider.unwrap`."""
-        return (await self.unwrap_many(name, [(wrapped, aad)]))[0]
+        return (await self.unwrap_many(name, [(wrapped, aad)], [purpose]))[0]
 
-    async def unwrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    async def used(self, name: str, uses: Sequence[tuple[bytes, Purpose]]) -> None:
+        """Keep that keys were used again. See `KeyProvider.used`."""
+        self.journal.write(name, uses, cached=True)
+
+    async def unwrap_many(
+        self, name: str, items: Sequence[tuple[bytes, bytes]], purposes: Sequence[Purpose] = ()
+    ) -> list[bytes]:
         """Open many (wrapped, aad). See `KeyProvider.unwrap_many`."""
         versions = self._versions(self._current().ciphers, name)
         encoded = named(name)
@@ -158,6 +166,9 @@ class FileKeyring:
                 )
             except InvalidTag:
                 raise UnsealError("a wrapped key was altered, moved, or wrapped by another key", at) from None
+        stated = purposes or [UNNAMED] * len(items)
+        self.journal.write(name, [(aad, purpose) for (_, aad), purpose in zip(items, stated, strict=True)])
+        # From here the journal says what these keys are for.
         return opened
 
     async def mac(self, name: str, message: bytes, version: int | None = None) -> Mac:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple, Protocol
 
+from vault.crypto.journal import UNNAMED, Purpose
+
 
 class KeyKind(StrEnum):
     """What a key is for; a provider refuses to use it for the other."""
@@ -67,8 +69,14 @@ class KeyProvider(Protocol):
         """Wrap many (secret, aad) in one call, in order. Raises as `wrap`."""
         ...
 
-    async def unwrap(self, name: str, wrapped: bytes, aad: bytes) -> bytes:
+    async def unwrap(self, name: str, wrapped: bytes, aad: bytes, purpose: Purpose = UNNAMED) -> bytes:
         """Open what `wrap` made with any version of the key that is left.
+
+        Args:
+            name: The key.
+            wrapped: What `wrap` returned.
+            aad: The associated data it was wrapped with.
+            purpose: What it is opened for; the provider keeps it, to be compared with the log.
 
         Raises:
             UnsealError: It was altered, or bound to another name or other associated data.
@@ -76,8 +84,18 @@ class KeyProvider(Protocol):
         """
         ...
 
-    async def unwrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-        """Open many (wrapped, aad) in one call, in order. Raises as `unwrap`."""
+    async def unwrap_many(
+        self, name: str, items: Sequence[tuple[bytes, bytes]], purposes: Sequence[Purpose] = ()
+    ) -> list[bytes]:
+        """Open many (wrapped, aad) in one call, in order, each for its purpose. Raises as `unwrap`."""
+        ...
+
+    async def used(self, name: str, uses: Sequence[tuple[bytes, Purpose]]) -> None:
+        """Keep that keys were used again, which were opened before: (aad, purpose) each.
+
+        Raises:
+            ProviderError: It could not be kept: then nothing that was opened may be released.
+        """
         ...
 
     async def mac(self, name: str, message: bytes, version: int | None = None) -> Mac:

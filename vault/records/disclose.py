@@ -78,6 +78,7 @@ class _Pending:
     choice: Choice = NOTHING
     covert_stream: bytes | None = None
     position: int | None = None
+    entry: int | None = None
     proof: LogProof | None = None
     opened: Opened = ()
     failure: CryptoError | AccessLogError | None = None
@@ -92,9 +93,9 @@ class _Pending:
     @property
     def wanted(self) -> Wanted | None:
         """What is to be opened, if anything is."""
-        if self.found is None or not self.choice.opened:
+        if self.found is None or self.entry is None or not self.choice.opened:
             return None
-        return Wanted(self.found.person.subject_id, self.found.wrapped_key, self.choice.opened)
+        return Wanted(self.found.person.subject_id, self.found.wrapped_key, self.choice.opened, self.entry)
 
     @property
     def owed(self) -> list[Unreleased]:
@@ -159,6 +160,7 @@ class Disclosure:
             if one.position is not None:
                 opening = writing.payloads[one.position].opening(Party.BODY)
                 one.proof = LogProof(writing.receipts[one.position], dict(opening))
+                one.entry = writing.indexes[one.position]
         return await self._release(pending)
 
     # Steps 2 to 4, under the head lock.
@@ -310,6 +312,7 @@ class Disclosure:
             else []
         )
         one.choice = self._choose(writing, one, permit, records)
+        one.entry = earlier.index
         one.proof = LogProof(
             await self._log.receipt(writing.connection, earlier.index, earlier.entry),
             dict(payload.opening(Party.BODY)),

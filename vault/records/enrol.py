@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,6 +27,7 @@ from consent.permit import Person
 from vault.catalogue import Catalogue
 from vault.crypto.blind import Identifier
 from vault.crypto.envelopes import SubjectKey
+from vault.crypto.journal import for_job
 from vault.crypto.provider import Mac
 from vault.records import store, subjects
 from vault.records.choose import DOCUMENT
@@ -238,8 +239,10 @@ class Enrolment:
         """The persons of the rows with their keys; the unknown ones are new from here on."""
         macs = {row.place: row.mac for row in rows}
         known = {place: standing.persons[place] for place in macs if place in standing.persons}
+        # The entries of a chunk are not there yet: it is a job, and each has one entry for each record.
+        job = for_job(f"enrol.{uuid4()}")
         keys = await self._keys.subject_keys(
-            [(one.person.subject_id, one.wrapped_key) for one in known.values()]
+            [(one.person.subject_id, one.wrapped_key) for one in known.values()], [job] * len(known)
         )
         persons = {place: (one.person, key) for (place, one), key in zip(known.items(), keys, strict=True)}
         new = {place: mac for place, mac in macs.items() if place not in known}

@@ -23,6 +23,7 @@ from vault.crypto.envelopes import (
     system_key_aad,
 )
 from vault.crypto.errors import UnsealError
+from vault.crypto.journal import MONTH, START, Purpose
 from vault.crypto.payloads import PayloadSealer
 from vault.crypto.provider import KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
@@ -111,7 +112,9 @@ class VaultKeys:
         if {row.name for row in rows} != set(_SYSTEM_KEYS):
             raise KeysMissingError("the database holds no keys yet: run `creditvault migrate`")
         plain = await provider.unwrap_many(
-            ROOT, [(row.wrapped, system_key_aad(row.name, row.version)) for row in rows]
+            ROOT,
+            [(row.wrapped, system_key_aad(row.name, row.version)) for row in rows],
+            [START] * len(rows),
         )
         return cls(engine, provider, {row.name: key for row, key in zip(rows, plain, strict=True)})
 
@@ -147,7 +150,7 @@ class VaultKeys:
             raise KeysMissingError(
                 f"the database holds no version {version} of the key {name}: restore vault.system_key"
             )
-        return await self.provider.unwrap(ROOT, wrapped, system_key_aad(name, version))
+        return await self.provider.unwrap(ROOT, wrapped, system_key_aad(name, version), START)
 
     async def blind(self, identifiers: Sequence[Identifier]) -> list[Mac]:
         """Blind indexes, by which persons are found."""
@@ -170,17 +173,27 @@ class VaultKeys:
         )
         return list(zip(keys, wrapped, strict=True))
 
-    async def subject_keys(self, rows: Sequence[tuple[UUID, bytes]]) -> list[SubjectKey]:
-        """Unwraps subject keys, given as (subject id, wrapped).
+    async def subject_keys(
+        self, rows: Sequence[tuple[UUID, bytes]], purposes: Sequence[Purpose]
+    ) -> list[SubjectKey]:
+        """Unwraps subject keys, given as (subject id, wrapped), each for its purpose.
 
         Raises:
             UnsealError: one was altered or moved.
             ProviderError: the provider does not answer.
         """
         plain = await self.provider.unwrap_many(
-            ROOT, [(wrapped, subject_key_aad(subject)) for subject, wrapped in rows]
+            ROOT, [(wrapped, subject_key_aad(subject)) for subject, wrapped in rows], purposes
         )
         return [SubjectKey(subject, key) for (subject, _), key in zip(rows, plain, strict=True)]
+
+    async def subject_keys_used(self, uses: Sequence[tuple[UUID, Purpose]]) -> None:
+        """Has the provider keep that keys of these persons, unwrapped before, serve further purposes.
+
+        Raises:
+            ProviderError: it could not be kept: then nothing they open may be released.
+        """
+        await self.provider.used(ROOT, [(subject_key_aad(subject), purpose) for subject, purpose in uses])
 
     async def expiry_keys(self, months: Iterable[int]) -> dict[int, ExpiryKey]:
         """The expiry keys of these months (yyyymm), made where there are none yet.
@@ -220,7 +233,7 @@ class VaultKeys:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(_READ_EXPIRY, {"ids": list(months)})).all()
         for month, wrapped in rows:
-            key = await self.provider.unwrap(_expiry_name(month), wrapped, expiry_key_aad(month))
+            key = await self.provider.unwrap(_expiry_name(month), wrapped, expiry_key_aad(month), MONTH)
             self._expiry[month] = ExpiryKey(month, key)
 
     async def _make(self, months: Iterable[int]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from consent import bodies
 from vault.crypto.envelopes import ExpiryKey, RecordKey, SubjectKey
 from vault.crypto.errors import CryptoError, ProviderRefusedError, UnsealError
+from vault.crypto.journal import for_entry
 from vault.records.choose import DOCUMENT, ChosenVersion
 from vault.records.keys import VaultKeys
 from vault.records.query import DisclosedRecord
@@ -50,11 +51,16 @@ def open_record(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be opened of one person."""
+    """What is to be opened of one person.
+
+    Attributes:
+        entry: Index of the log's entry that speaks of it; the provider keeps it with the unwrap.
+    """
 
     subject_id: UUID
     wrapped_key: bytes
     versions: Sequence[ChosenVersion]
+    entry: int
 
 
 Opened = tuple[DisclosedRecord, ...]
@@ -79,7 +85,11 @@ class Opener:
         Raises:
             ProviderError: the provider does not answer; nothing was opened.
         """
-        subject_keys = await self._subject_keys({one.subject_id: one.wrapped_key for one in wanted})
+        first = {one.subject_id: one for one in reversed(wanted)}
+        subject_keys = await self._subject_keys(first)
+        await self._keys.subject_keys_used(
+            [(one.subject_id, for_entry(one.entry)) for one in wanted if one is not first[one.subject_id]]
+        )
         versions = [version for one in wanted for version in one.versions]
         await self._load_months({version.record.expiry_id for version in versions})
         await self._learn_names({version.record.furnisher for version in versions})
@@ -101,17 +111,19 @@ class Opener:
         except CryptoError as error:
             return error
 
-    async def _subject_keys(self, wrapped: Mapping[UUID, bytes]) -> dict[UUID, SubjectKey | CryptoError]:
-        rows = list(wrapped.items())
+    async def _subject_keys(self, wanted: Mapping[UUID, Wanted]) -> dict[UUID, SubjectKey | CryptoError]:
+        rows = [(subject, one.wrapped_key) for subject, one in wanted.items()]
+        purposes = [for_entry(one.entry) for one in wanted.values()]
         try:
-            return {key.subject: key for key in await self._keys.subject_keys(rows)}
+            return {key.subject: key for key in await self._keys.subject_keys(rows, purposes)}
         except UnsealError:
             # A batch stands or falls as one: each by itself shows which row is bad.
-            return {subject: await self._subject_key(subject, key) for subject, key in rows}
+            return {subject: await self._subject_key(one) for subject, one in wanted.items()}
 
-    async def _subject_key(self, subject: UUID, wrapped: bytes) -> SubjectKey | CryptoError:
+    async def _subject_key(self, wanted: Wanted) -> SubjectKey | CryptoError:
+        row = (wanted.subject_id, wanted.wrapped_key)
         try:
-            return (await self._keys.subject_keys([(subject, wrapped)]))[0]
+            return (await self._keys.subject_keys([row], [for_entry(wanted.entry)]))[0]
         except UnsealError as error:
             return error
 

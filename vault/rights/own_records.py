@@ -66,7 +66,8 @@ async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list
         )
         position = writing.add(Event(row.person.stream_id, payload))
     # The view is in the log, durable and raised: only now are the records opened.
-    found = (await Opener(keys, log.engine).open_all([Wanted(subject_id, row.wrapped_key, opened)]))[0]
+    wanted = Wanted(subject_id, row.wrapped_key, opened, writing.indexes[position])
+    found = (await Opener(keys, log.engine).open_all([wanted]))[0]
     if isinstance(found, CryptoError):
         raise found
     own = [_own(one, record) for one, record in zip(opened, found, strict=True)]

@@ -22,6 +22,7 @@ from tests.vault.people import blind, find
 from vault.crypto.blind import DEMO_ID
 from vault.crypto.envelopes import RecordKey
 from vault.crypto.errors import CryptoError
+from vault.crypto.journal import UNNAMED
 from vault.records import store, subjects
 from vault.records.enrol import CHUNK, Enrolled, Enrolment, Furnisher, RowResult
 from vault.records.readers import Row, read_ndjson
@@ -82,7 +83,7 @@ async def own_records(vault: Vault, n: int) -> list[tuple[str, dict[str, Any]]]:
     """Every record of a person, opened whole."""
     row = await find(vault, n)
     assert row is not None
-    (key,) = await vault.keys.subject_keys([(row.person.subject_id, row.wrapped_key)])
+    (key,) = await vault.keys.subject_keys([(row.person.subject_id, row.wrapped_key)], [UNNAMED])
     async with vault.engine.connect() as connection:
         records = await store.own(connection, row.person.subject_id)
     await vault.keys.load_expiry_keys({one.expiry_id for one in records})

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from vault.crypto.blind import DEMO_ID, Identifier
 from vault.crypto.envelopes import ExpiryKey
 from vault.crypto.errors import ProviderRefusedError, UnsealError
+from vault.crypto.journal import UNNAMED
 from vault.crypto.keyfile import Argon2Cost
 from vault.crypto.keyring import FileKeyring
 from vault.crypto.provider import KeyKind
@@ -132,13 +133,13 @@ async def test_system_keys_that_change_places(database: AsyncEngine, keyring: Fi
 async def test_subject_keys_open_for_their_own_subject_alone(keys: VaultKeys) -> None:
     one, other = uuid4(), uuid4()
     (first, wrapped), (second, others) = await keys.new_subject_keys([one, other])
-    opened = await keys.subject_keys([(other, others), (one, wrapped)])
+    opened = await keys.subject_keys([(other, others), (one, wrapped)], [UNNAMED] * 2)
     assert [(key.subject, key.key) for key in opened] == [(other, second.key), (one, first.key)]
     assert first.key != second.key
     with pytest.raises(UnsealError) as failed:
-        await keys.subject_keys([(one, wrapped), (one, others)])
+        await keys.subject_keys([(one, wrapped), (one, others)], [UNNAMED] * 2)
     assert failed.value.position == 1
-    assert await keys.subject_keys([]) == []
+    assert await keys.subject_keys([], []) == []
 
 
 async def test_hashes_for_tokens_are_not_the_blind_index(keys: VaultKeys) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.vault.people import UNKNOWN, blind, find
 from vault.crypto.blind import DEMO_ID
+from vault.crypto.journal import UNNAMED
 from vault.records import subjects
 from vault.server.assembly import Vault
 
@@ -22,7 +23,7 @@ async def test_a_person_is_made_once_with_key_stream_and_identifier(vault: Vault
     row = await find(vault, UNKNOWN)
     assert row is not None
     assert row.person.subject_id.bytes == first
-    (key,) = await vault.keys.subject_keys([(row.person.subject_id, row.wrapped_key)])
+    (key,) = await vault.keys.subject_keys([(row.person.subject_id, row.wrapped_key)], [UNNAMED])
     assert key.subject == row.person.subject_id
     async with vault.engine.connect() as connection:
         assert await subjects.read(connection, row.person.subject_id) == row.person

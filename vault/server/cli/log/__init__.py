@@ -2,7 +2,16 @@
 
 import typer
 
-from vault.server.cli.log import archiving, auditing, examining, publishing, reimporting, rotating, showing
+from vault.server.cli.log import (
+    archiving,
+    auditing,
+    examining,
+    publishing,
+    reconciling,
+    reimporting,
+    rotating,
+    showing,
+)
 from vault.server.cli.output import examples
 
 app = typer.Typer(
@@ -15,6 +24,7 @@ app = typer.Typer(
 app.command()(showing.show)
 app.command()(publishing.publish)
 app.command()(archiving.archive)
+app.command()(reconciling.reconcile)
 app.command()(examining.fsck)
 app.command()(rotating.rotate_key)
 app.command(name="reimport")(reimporting.reimport_entries)
