@@ -7,7 +7,7 @@ by processes where hashing takes the time, by connections where fetching does.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Final
 from access_log.audit import RECORD, Run, examine
 from access_log.encoding import HASH_SIZE
 from access_log.entry import SIZE
+from access_log.errors import SourceError
 from access_log.merkle import full_root
 from access_log.sources import Directory, Source
 from access_log.tiles import WIDTH, Tile, bundles_of, hashes_in
@@ -99,6 +100,8 @@ def findings(
     try:
         task = partial(_inspect_span, source, keep)
         yield _in_order(pool, task, bundles, span, jobs * _LEADING)
+    except (BrokenExecutor, BlockingIOError):  # Killed for its memory, or never started.
+        raise SourceError("a process of the audit was ended from outside: try again with --jobs 1") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

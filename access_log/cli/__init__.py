@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return cannot_tell(str(error), as_json=options.json)
     except AccessLogError as error:
         return does_not_verify(error, as_json=options.json)
+    except MemoryError:
+        return cannot_tell("there is not enough memory: nothing was decided", as_json=options.json)
     except KeyboardInterrupt:
         return cannot_tell("interrupted: nothing was decided, start again", as_json=options.json)
     return told(report, as_json=options.json)

@@ -1,5 +1,7 @@
 """The audit of a published log (FORMAT 10): every alteration is found, and named by its index."""
 
+import multiprocessing
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -342,6 +344,22 @@ def test_processes_and_connections_find_the_same(tmp_path: Path) -> None:
     for source in (memory, directory):
         with pytest.raises(VerificationError, match="entry 261"):
             verify_log(source, KEYS, jobs=2)
+
+
+class Deadly(Directory):
+    """A directory whose reading kills the process that reads, as a system short of memory does."""
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        if multiprocessing.parent_process() is not None:
+            os._exit(1)
+        return super().read(path, limit)
+
+
+def test_a_process_that_is_killed_gives_no_verdict(tmp_path: Path) -> None:
+    publish(make_entries(17_000)).write_to(tmp_path)
+    with pytest.raises(SourceError, match="--jobs 1"):
+        verify_log(Deadly(tmp_path), KEYS, jobs=2)
+    assert verify_log(Deadly(tmp_path), KEYS).checkpoint.size == 17_000
 
 
 def test_a_log_with_a_full_tile_above_the_leaves() -> None:
