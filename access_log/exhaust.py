@@ -18,7 +18,7 @@ from typing import Final
 from access_log.audit import time_of
 from access_log.checkpoint import Checkpoint, VerifierKey, open_note
 from access_log.completeness import Completeness, Lookout, judge
-from access_log.contradiction import Signed, require_beginning
+from access_log.contradiction import ContradictionError, Signed, require_beginning
 from access_log.errors import FormatError, VerificationError
 from access_log.fetch import read_tile, records_in
 from access_log.material import Material
@@ -77,11 +77,19 @@ def exhaust(
         SourceError: The log could not be read.
     """
     given, served = opened_checkpoint(material, keys), signed_checkpoint(source, keys)
-    require_beginning(source, given, served)
+    doubt: VerificationError | None = None
+    try:
+        require_beginning(source, given, served)
+    except ContradictionError:
+        raise
+    except VerificationError as error:
+        doubt = error  # Tiles that prove nothing: the entries themselves may name the place.
     made_at, published = given.checkpoint, served.checkpoint
     lookout = Lookout(material.streams)
     walk = _Walk(source, published.size, lookout, made_at.size, progress)
     audit_entries(published.origin, walk.entries(), published.root)
+    if doubt is not None:
+        raise doubt
     # Only now is anything that was read shown to be the log's.
     verdict = judge(material, lookout.found, made_at.size, walk.last_time or 0)
     return Exhausted(published, made_at, walk.last_time, verdict)
