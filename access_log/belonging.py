@@ -1,4 +1,4 @@
-"""Does every entry stand in the stream it belongs to? (FORMAT 4.7; run by `creditvault log audit-streams`).
+"""Does every entry stand in the stream it belongs to? (FORMAT 4.8; run by `creditvault log audit-streams`).
 
 `places` shows that each entry stands at the next number of exactly one stream. This shows that it is the
 right one:

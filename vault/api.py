@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from io import BytesIO
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from consent.oauth.protection import Presented, Protection
 from consent.oauth.rar import RecordSubmission
@@ -21,6 +23,7 @@ from vault.problems import (
     invalid,
     problem_response,
 )
+from vault.records.covert_counts import published
 from vault.records.disclose import Disclosure
 from vault.records.enrol import Enrolled, Furnisher, RowResult
 from vault.records.furnishing import FurnisherRefusedError, FurnishingGuard
@@ -36,7 +39,14 @@ from vault.records.query import (
 )
 from vault.records.readers import read_ndjson, read_one
 from vault.records.submission import Rejected
-from vault.schemas import SUBMISSION_EXAMPLE, QueryIn, QueryOut, SubmissionsOut
+from vault.schemas import (
+    SUBMISSION_EXAMPLE,
+    CovertCountOut,
+    CovertCountsOut,
+    QueryIn,
+    QueryOut,
+    SubmissionsOut,
+)
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/problem+json": {}}}
@@ -163,6 +173,24 @@ def records_router(intake: Intake, protection: Protection) -> APIRouter:
         return Response(
             _encoder.encode(_submissions(results)), media_type=_JSON, headers=protection.fresh_nonce()
         )
+
+    return router
+
+
+def covert_router(engine: AsyncEngine) -> APIRouter:
+    """`/log/covert`: how many covert cases there were, for anyone."""
+    router = APIRouter(prefix="/log", tags=["log"])
+
+    @router.get(
+        "/covert",
+        responses={503: _PROBLEMS[503]},
+        summary="How many covert cases there were, month by month",
+    )
+    async def covert() -> CovertCountsOut:
+        """Each month's numbers stand in the entry at `index`; the opening shows that it committed to them."""
+        async with engine.connect() as connection:
+            counted = await published(connection)
+        return CovertCountsOut(months=[CovertCountOut(**asdict(one)) for one in counted])
 
     return router
 

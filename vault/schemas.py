@@ -220,3 +220,39 @@ class ProblemOut(BaseModel):
     rule: str = Field("", description="`refused`: the rule of RULES.md that refused the query.")
     receipt: str = Field("", description="`refused`: the refusal stands in the log too. Keep it.")
     opening: dict[str, Any] = Field({}, description="`refused`: what that entry committed to.")
+
+
+class CovertCountOut(BaseModel):
+    """The covert cases of one UTC month."""
+
+    month: int = Field(description="yyyymm.")
+    opened: int = Field(description="Cases whose first query came in it.")
+    standing: int = Field(description="Cases whose persons were not to be told yet when it ended.")
+    disclosed: int = Field(description="Cases that were disclosed in it.")
+    index: int = Field(description="Of the entry that states this.")
+    opening: dict[str, Any] = Field(description="Proves it: `python -m access_log check-opening`.")
+
+
+class CovertCountsOut(BaseModel):
+    """Every month that was counted, the newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "months": [
+                        {
+                            "month": 202610,
+                            "opened": 2,
+                            "standing": 5,
+                            "disclosed": 1,
+                            "index": 4711,
+                            "opening": {"v": 1, "type": 9},
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    months: list[CovertCountOut]

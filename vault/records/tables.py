@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -104,5 +105,16 @@ covert_case = Table(
     CheckConstraint("length(btrim(court_reference)) > 0", name="court_reference"),
     CheckConstraint("ends_at > opened_at", name="period"),
     CheckConstraint("disclosed_at >= ends_at", name="disclosure"),
+)
+# What is published of them once a month has ended: numbers, and the entry that committed to these.
+covert_count = Table(
+    "covert_count",
+    metadata,
+    Column("month", Integer, primary_key=True, autoincrement=False, comment="yyyymm, UTC"),
+    Column("opened", Integer, nullable=False),
+    Column("standing", Integer, nullable=False),
+    Column("disclosed", Integer, nullable=False),
+    Column("entry_index", BigInteger, nullable=False),
+    Column("opening", Text, nullable=False, comment="of that entry, JSON"),
 )
 Index("covert_case_due", covert_case.c.ends_at, postgresql_where=covert_case.c.disclosed_at.is_(None))

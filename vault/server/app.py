@@ -10,7 +10,7 @@ from access_log.roots.api import roots_router
 from access_log.witnessed.api import witnessed_router
 from consent.api import register_router
 from consent.oauth.api import oauth_router
-from vault.api import query_router, records_router
+from vault.api import covert_router, query_router, records_router
 from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
 from vault.server.assembly import Vault
@@ -64,6 +64,7 @@ def build_app(vault: Vault) -> FastAPI:
     )
     app.include_router(portal.router)
     app.include_router(register_router(vault.engine))
+    app.include_router(covert_router(vault.engine))
     app.include_router(log_router(vault.log))
     policy = None if vault.witnessing is None else vault.witnessing.policy
     app.include_router(witnessed_router(vault.log, policy))

@@ -19,6 +19,7 @@ from access_log.roots.log import RootsLog
 from access_log.witness.witnessing import Outcome, Witnessing
 from consent.oauth.replay import remove_expired
 from vault.records import covert
+from vault.records.covert_counts import count_last_month
 from vault.server.assembly import open_vault
 from vault.server.database import DatabaseDownError
 from vault.server.logging import configure
@@ -164,9 +165,10 @@ def worker_app(
         await remove_expired_rows(log)
 
     @queue.periodic(cron=_HEARTBEAT)
-    @queue.task(name="disclose_covert_cases", queueing_lock="disclose_covert_cases", pass_context=False)
-    async def _disclose_covert_cases(timestamp: int) -> None:  # noqa: ARG001 -- the same
+    @queue.task(name="tend_covert_cases", queueing_lock="tend_covert_cases", pass_context=False)
+    async def _tend_covert_cases(timestamp: int) -> None:  # noqa: ARG001 -- the same
         await disclose_covert_cases(log)
+        await count_last_month(log)
 
     @queue.periodic(cron=f"*/{roots_minutes} * * * *")
     @queue.task(name="append_roots", queueing_lock="append_roots", pass_context=False)

@@ -16,7 +16,7 @@ from access_log.entry import Entry, EntryType
 from access_log.fsck import Report, examine_log
 from access_log.log import Event
 from access_log.material import Kind, Material
-from access_log.payload import Payload
+from access_log.payload import Payload, check_opening
 from consent import statutes
 from consent.bases import add_basis
 from consent.statutes import Delay, NamedPersons
@@ -28,6 +28,7 @@ from vault.crypto.blind import DEMO_ID, Identifier
 from vault.crypto.errors import CryptoError
 from vault.records import covert
 from vault.records.covert import StreamOwners, disclose_due, overdue
+from vault.records.covert_counts import count_last_month
 from vault.rights.accesses import Access, accesses
 from vault.rights.material import give_material
 from vault.server.portal.fictitious import fictitious_identity
@@ -260,3 +261,22 @@ async def test_a_covert_stream_of_no_case_is_found(case: Covert) -> None:
     case.as_owner("DELETE FROM vault.covert_case")
     reasons = {finding.reason for finding in (await case.audit()).findings}
     assert "a covert stream belongs to no case: who opened it hides queries" in reasons
+
+
+async def test_how_many_cases_there_were_is_published_once_a_month(case: Covert) -> None:
+    await case.ask()
+    case.as_owner(
+        "UPDATE vault.covert_case SET opened_at = date_trunc('month', now() AT TIME ZONE 'UTC')"
+        " AT TIME ZONE 'UTC' - interval '1 day'"
+    )
+    assert (await case.served.http.get("/log/covert")).json() == {"months": []}
+    assert await count_last_month(case.log)
+    assert not await count_last_month(case.log)
+    (month,) = (await case.served.http.get("/log/covert")).json()["months"]
+    assert (month["opened"], month["standing"], month["disclosed"]) == (1, 1, 0)
+    entry = Entry.decode((await stored_entries(case.log))[month["index"]])
+    assert entry.type is EntryType.OPERATOR
+    said = check_opening(entry, month["opening"])
+    assert said["object"] == {name: month[name] for name in ("month", "opened", "standing", "disclosed")}
+    assert "subject" not in said
+    assert (await case.audit()).sound
