@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Final
 
-from access_log.cli import comparing, following, openings, persons, receipts, verifying
+from access_log.cli import auditing, comparing, following, openings, persons, receipts, verifying
 from access_log.cli.output import cannot_tell, does_not_verify, told
 from access_log.cli.parsing import parser_of
 from access_log.errors import AccessLogError, SourceError
@@ -20,6 +20,7 @@ COMMANDS: Final = (
     comparing.COMMAND,
     following.COMMAND,
     persons.COMMAND,
+    *auditing.COMMANDS,
 )
 
 _DESCRIPTION: Final = """\
