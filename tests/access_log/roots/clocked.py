@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from access_log import stored, writes
 from access_log.checkpoint import SigningKey
 from access_log.labels import month_of
-from access_log.lock import OutsideLock
 from access_log.log import Log, StreamKind
 from access_log.merkle import Frontier, leaf_hash
 from access_log.prefix import Place
@@ -19,8 +18,8 @@ from access_log.prefix_tree import PrefixTree
 from access_log.roots.leaf import Kind, PrefixRoot, roots_origin
 from access_log.roots.log import RootsLog
 from access_log.sequence import Head
-from tests.access_log.logs import append
-from tests.conftest import ORIGIN, PlainSealer, SeededSigners
+from tests.access_log.logs import another_worker, append
+from tests.conftest import ORIGIN
 
 KEY = SigningKey.from_seed(roots_origin(ORIGIN), b"r" * 32)
 
@@ -43,14 +42,8 @@ class ClockedLog(Log):
 
 
 async def clocked_log(database: AsyncEngine, folder: Path) -> ClockedLog:
-    opened = ClockedLog(
-        database,
-        origin=ORIGIN,
-        master=bytes(range(32)),
-        sealer=PlainSealer(),
-        signers=SeededSigners(ORIGIN),
-        outside=OutsideLock(folder / "outside.lock"),
-    )
+    opened = another_worker(database, folder / "outside.lock", kind=ClockedLog)
+    assert isinstance(opened, ClockedLog)
     await opened.create()
     await opened.start()
     return opened
