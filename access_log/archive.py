@@ -130,6 +130,22 @@ class Archive:
                         found.update(one for one in self.entries(index, index + 1) if one[1][_LABEL] == label)
         return found
 
+    def between(self, least: bytes, greatest: bytes, first: int, end: int) -> list[tuple[int, bytes]]:
+        """The archived ones of entries first..end-1 whose labels lie within these bounds.
+
+        Raises:
+            FolderError: It cannot be read.
+        """
+        found: list[tuple[int, bytes]] = []
+        for each in self.ranges():
+            if each.end <= first or each.first >= end:
+                continue
+            with _Pointers(self.root / each.path) as pointers:
+                for index in pointers.between(least[:PREFIX], greatest[:PREFIX]):
+                    if first <= index < end:
+                        found += self.entries(index, index + 1)
+        return [one for one in found if least <= one[1][_LABEL] <= greatest]
+
 
 class _Pointers:
     """The index of a range's labels, read where it is needed: it never stands in memory."""
@@ -161,6 +177,13 @@ class _Pointers:
         """The indexes of the entries whose labels begin so."""
         at = bisect_left(self, prefix)
         while at < len(self) and (pointer := self[at]).startswith(prefix):
+            yield int.from_bytes(pointer[PREFIX:], "big")
+            at += 1
+
+    def between(self, least: bytes, greatest: bytes) -> Iterator[int]:
+        """The indexes of the entries whose labels begin within these bounds."""
+        at = bisect_left(self, least)
+        while at < len(self) and (pointer := self[at])[:PREFIX] <= greatest:
             yield int.from_bytes(pointer[PREFIX:], "big")
             at += 1
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from bench import append, audit, enrolment, publish, query
+from bench import append, audit, enrolment, prefix, publish, query
 from bench.stage import Stage, stage
 
 _PERSONS = 1_000
@@ -36,6 +36,7 @@ def main() -> int:
         appended = append.measure(at, options.entries, options.batch)
         audited = audit.measure(at)
         published = publish.measure(at)
+    proved = prefix.measure()
     if options.json:
         figures = {
             "query": asdict(asked),
@@ -43,6 +44,7 @@ def main() -> int:
             "append": asdict(appended),
             "audit": asdict(audited),
             "publish": asdict(published),
+            "prefix": asdict(proved),
         }
         sys.stdout.write(json.dumps({"machine": machine, **figures}, indent=2) + "\n")
         return 0
@@ -81,6 +83,15 @@ def main() -> int:
         published.rate,
         "entries/s",
         f"{published.files:,.0f} files/s, each synced; again {published.again * 1000:.0f} ms",
+    )
+    built = f"{proved.labels:,} labels (bar 150); built in {proved.build:.1f} s"
+    _row("prefix tree", proved.memory, "MB", built)
+    _row("  update of 1,000", proved.update, "ms", "bar 50")
+    _row(
+        "  proof of a label",
+        proved.prove * 1000,
+        "µs",
+        f"{proved.size:.0f} bytes, verified in {proved.verify * 1000:.0f} µs (bar 2,000)",
     )
     return 0
 

@@ -168,6 +168,10 @@ class RootsLog:
         log_root = await stored.root_at(connection, self.log.number, month.size)
         return await asyncio.to_thread(month.root, kind, log_root)
 
+    async def _entries(self, connection: AsyncConnection, first: int, end: int) -> list[tuple[int, bytes]]:
+        """Entries of the log, in the database or archived."""
+        return await reading.entries(connection, self.log.number, self.log.archive, first, end)
+
     # ── Crowns, from which labels are proved ─────────────────────────────────────────────────────
 
     async def crown(self) -> int:

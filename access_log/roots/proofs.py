@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import stored
+from access_log import reading, stored
 from access_log.errors import LogStateError
 from access_log.prefix_tree import finish, subtree_root
 from access_log.roots import store
@@ -86,20 +86,24 @@ class LabelProofs:
         self, connection: AsyncConnection, root: PrefixRoot, crown: Crown, label: bytes
     ) -> bytes:
         siblings, subtree = crown.descend(label)
-        least, greatest = bounds(label, len(siblings))
-        rows = await connection.execute(
-            _LABELS,
-            {
-                "log": self._roots.log.number,
-                "first": root.first,
-                "end": root.size,
-                "least": least,
-                "greatest": greatest,
-            },
-        )
-        records = sorted(rows.scalars())
+        records = await self._records(connection, root, *bounds(label, len(siblings)))
         if subtree_root(records, len(siblings)) != subtree:
             raise LogStateError(
                 f"the entries of {root.month} are not those that were covered: run `creditvault log fsck`"
             )
         return finish(siblings, records, label).encode()
+
+    async def _records(
+        self, connection: AsyncConnection, root: PrefixRoot, least: bytes, greatest: bytes
+    ) -> list[bytes]:
+        """The records of one small subtree, in the database or archived."""
+        log, first, end = self._roots.log, root.first, root.size
+        rows = await connection.execute(
+            _LABELS,
+            {"log": log.number, "first": first, "end": end, "least": least, "greatest": greatest},
+        )
+        records = set(rows.scalars())
+        if log.archive is not None and await reading.archived(connection, log.number, first, end):
+            found = await asyncio.to_thread(log.archive.between, least, greatest, first, end)
+            records |= {entry[42:74] + index.to_bytes(8, "big") + entry[74:106] for index, entry in found}
+        return sorted(records)

@@ -65,14 +65,14 @@ async def _published(
         published = open_note(standing, [roots.key.key])
     except AccessLogError as error:
         raise FolderError(
-            f"{root / _CHECKPOINT} is not of this log of roots ({error}): name the folder it was published into"
+            f"{root / _CHECKPOINT} is not of this log of roots ({error}): name the folder of its log"
         ) from None
     if published.size > newest.size or published.root != await stored.root_at(
         connection, roots.number, published.size
     ):
         raise FolderError(
-            f"{root / _CHECKPOINT} is of another tree than the {newest.size} roots stored: what was published "
-            "is never taken back. Restore the database as it was when it was published"
+            f"{root / _CHECKPOINT} is of another tree than the {newest.size} roots stored; what was "
+            "published is never taken back. Restore the database as it was when it was published"
         )
     return published.size
 

@@ -18,9 +18,16 @@ from access_log.archiving import archive, drop
 from access_log.entry import Entry
 from access_log.errors import ArchiveError, FolderError, VerificationError
 from access_log.fsck import Report, examine_log
+from access_log.labels import month_of
 from access_log.log import SYSTEM_STREAM, Log
+from access_log.prefix import Place, verify_absence, verify_inclusion
 from access_log.publishing import publish
 from access_log.receipt import verify_receipt
+from access_log.roots.leaf import roots_origin
+from access_log.roots.log import RootsLog
+from access_log.roots.proofs import LabelProofs
+from access_log.roots.statement import verify_statement
+from access_log.signing_keys import SigningKey
 from access_log.sources import Directory
 from access_log.streams import entries_of
 from access_log.tiles import Tile, decode_bundle
@@ -311,3 +318,21 @@ def test_labels_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "labels/0-256").write_bytes(b"".join(same + at.to_bytes(8, "big") for at in range(4)))
     assert place.find([same + bytes([2]) * 24]) == {2: entries[2]}
     assert place.find([same + bytes([9]) * 24, bytes([1]) * 32]) == {}
+
+
+async def test_roots_and_labels_of_archived_entries(filled: Log, owner: AsyncEngine, place: Archive) -> None:
+    roots = RootsLog(filled, SigningKey.from_seed(roots_origin(filled.origin), bytes(32)))
+    await roots.create()
+    async with filled.engine.connect() as connection:
+        entries = [raw for _, raw in await reading.entries(connection, filled.number, None, 0, SIZE)]
+    await dropped(filled, owner, place)
+    assert await roots.catch_up() == 1
+    assert await roots.crown() == 1
+    month = month_of(int.from_bytes(entries[0][2:10], "big"))
+    labels = [entries[index][42:74] for index in range(0, SIZE, 40)]
+    proved = await LabelProofs(roots).prove(month, [*labels, bytes(32)])
+    assert proved is not None
+    root = verify_statement(proved.statement, [roots.key.key]).root
+    for index, label, proof in zip(range(0, SIZE, 40), labels, proved.proofs, strict=False):
+        assert verify_inclusion(label, proof, root.prefix_root) == Place(index, entries[index][74:106])
+    verify_absence(bytes(32), proved.proofs[-1], root.prefix_root)

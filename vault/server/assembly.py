@@ -203,6 +203,22 @@ async def open_log(settings: Settings, database_url: str) -> AsyncIterator[Log]:
         await engine.dispose()
 
 
+@asynccontextmanager
+async def open_roots(settings: Settings, database_url: str) -> AsyncIterator[RootsLog]:
+    """The log of roots with its log, not started.
+
+    Raises:
+        VaultError, CryptoError: what is missing or wrong, and what to do.
+    """
+    provider = keyring(settings)
+    engine = application_engine(database_url, settings)
+    try:
+        keys = await VaultKeys.open(engine, provider)
+        yield _roots(settings, _log(settings, engine, keys, load_catalogue(settings.pack)), keys)
+    finally:
+        await engine.dispose()
+
+
 def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Catalogue) -> Log:
     origin = settings.log_origin
     return Log(

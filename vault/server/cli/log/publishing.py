@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from access_log.errors import VerificationError
-from access_log.log import Log
 from access_log.publishing import Published
 from access_log.publishing import publish as publish_log
-from vault.server.assembly import open_log
+from access_log.roots.log import RootsLog
+from access_log.roots.publishing import publish_roots
+from vault.server.assembly import open_roots
 from vault.server.cli.output import AsJson, print_json, progress
 from vault.server.database import check_schema, database_urls
 from vault.server.settings import Settings
@@ -59,22 +60,26 @@ async def _publish(
 ) -> None:
     with database_urls(settings) as urls:
         check_schema(urls.application)
-        async with open_log(settings, urls.application) as log:
-            done = await _once(log, place, whole=whole)
+        async with open_roots(settings, urls.application) as roots:
+            done = await _once(roots, place, whole=whole)
             _tell(place, done, as_json=as_json, one_line=every is not None)
             while every is not None:
                 await asyncio.sleep(every)
-                if (await asyncio.to_thread(log.outside.read)).size > done.size:
-                    done = await _once(log, place)
+                if (await asyncio.to_thread(roots.log.outside.read)).size > done.size:
+                    done = await _once(roots, place)
                     _tell(place, done, as_json=as_json, one_line=True)
 
 
-async def _once(log: Log, place: Path, *, whole: bool = False) -> Published:
+async def _once(roots: RootsLog, place: Path, *, whole: bool = False) -> Published:
     with progress("publishing") as bar:
         task = bar.task_ids[0]
-        return await publish_log(
-            log, place, whole=whole, progress=lambda done, of: bar.update(task, completed=done, total=of)
-        )
+
+        def show(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        published = await publish_log(roots.log, place, whole=whole, progress=show)
+        await publish_roots(roots, place)
+    return published
 
 
 def _tell(place: Path, done: Published, *, as_json: bool, one_line: bool) -> None:
