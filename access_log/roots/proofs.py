@@ -28,6 +28,9 @@ _LABELS: Final = text(
     ' AND substring("entry" from 43 for 32) BETWEEN :least AND :greatest'
 )
 
+# A plan made for any bounds at all would read the whole month.
+_PLAN_FOR_THESE: Final = text("SET LOCAL plan_cache_mode = force_custom_plan")
+
 
 @dataclass(frozen=True, slots=True)
 class ProvedLabels:
@@ -65,6 +68,7 @@ class LabelProofs:
                 raise LogStateError(f"the crown of {month} is not that of its root: delete its row")
             size, note = await roots.covering(connection, index)
             proof = await stored.proof(connection, roots.number, index, size)
+            await connection.execute(_PLAN_FOR_THESE)
             proofs = [await self._prove(connection, root, crown, label) for label in labels]
         return ProvedLabels(write_statement(root.encode(), index, proof, note), proofs)
 
