@@ -159,7 +159,7 @@ class Placement:
 
     def __post_init__(self) -> None:
         self._bridge = Bridge(self.connection, self.log)
-        self._indexes = IndexCheck(self.connection, self.log.number, self.log.archive, self.findings)
+        self._indexes = IndexCheck(self.connection, self.log.number, self.findings)
 
     @property
     def _unreadable(self) -> tuple[type[Exception], ...]:

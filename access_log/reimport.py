@@ -23,7 +23,7 @@ from typing import BinaryIO, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import key_changes, losses, standings, stored
+from access_log import key_changes, losses, standings, stored, writes
 from access_log.audit import examine, first_flaw, previous_of, time_of
 from access_log.checkpoint import Checkpoint, VerifierKey, open_note
 from access_log.entry import SIZE
@@ -56,12 +56,6 @@ _ADVANCE = text(
 )
 _PARTITIONS = text("SELECT access_log.make_partitions(:end + access_log.partition_width())")
 _STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream ORDER BY stream_id")
-_MOVE_STREAMS = text(
-    "UPDATE access_log.stream SET month = t.month, seq = t.seq, last_leaf = t.last_leaf"
-    " FROM unnest(CAST(:ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
-    " CAST(:leaves AS bytea[])) AS t (stream_id, month, seq, last_leaf)"
-    " WHERE access_log.stream.stream_id = t.stream_id"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,15 +318,7 @@ async def _move_streams(
         ]
         await standings.advance(walks, find, log.month_key)
         going = [one for one in walks if one.met]
-        await connection.execute(
-            _MOVE_STREAMS,
-            {
-                "ids": [one.stream for one in going],
-                "months": [one.place.month for one in going],
-                "seqs": [one.place.seq for one in going],
-                "leaves": [one.place.last_leaf for one in going],
-            },
-        )
+        await writes.move_streams(connection, {one.stream: one.place for one in going})
         moved += len(going)
         met.extend(index for one in going for index in one.met if index >= verified.head.size)
         progress("placing streams", min(at + standings.ABREAST, len(rows)), len(rows))

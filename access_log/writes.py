@@ -1,7 +1,7 @@
 """The writer's statements, each used in one place of `log`: what touches the tables when the log grows."""
 
 import struct
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import IntEnum
 from typing import Any
@@ -63,6 +63,12 @@ _OPEN_STREAMS = text(
     "INSERT INTO access_log.stream (stream_id, kind, master, month, seq, last_leaf)"
     " SELECT stream_id, :kind, :master, 0, 0, :zero FROM unnest(CAST(:ids AS bytea[])) AS t (stream_id)"
     " ON CONFLICT (stream_id) DO NOTHING"
+)
+_MOVE_STREAMS = text(
+    "UPDATE access_log.stream SET month = t.month, seq = t.seq, last_leaf = t.last_leaf"
+    " FROM unnest(CAST(:ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
+    " CAST(:leaves AS bytea[])) AS t (stream_id, month, seq, last_leaf)"
+    " WHERE access_log.stream.stream_id = t.stream_id"
 )
 _FIRST_HEAD = text(
     "INSERT INTO access_log.head (log, origin, size, chain, time, frontier)"
@@ -161,6 +167,19 @@ async def storing_payloads(connection: AsyncConnection, log: int) -> AsyncIterat
         await copy.write(_COPY_SIGNATURE)
         yield PayloadStore(copy, log)
         await copy.write(_COPY_END)
+
+
+async def move_streams(connection: AsyncConnection, places: Mapping[bytes, Place]) -> None:
+    """Sets where streams stand: for what mends a log. Who appends moves them with the entries."""
+    await connection.execute(
+        _MOVE_STREAMS,
+        {
+            "ids": list(places),
+            "months": [place.month for place in places.values()],
+            "seqs": [place.seq for place in places.values()],
+            "leaves": [place.last_leaf for place in places.values()],
+        },
+    )
 
 
 async def append(connection: AsyncConnection, log: int, new: Sequenced, events: Sequence[Event]) -> None:

@@ -7,6 +7,7 @@ from vault.server.cli.log import (
     auditing,
     examining,
     publishing,
+    rebuilding,
     reconciling,
     reimporting,
     rotating,
@@ -29,3 +30,4 @@ app.command()(examining.fsck)
 app.command()(rotating.rotate_key)
 app.command(name="reimport")(reimporting.reimport_entries)
 app.command()(auditing.audit_streams)
+app.command(name="rebuild")(rebuilding.rebuild_derived)
