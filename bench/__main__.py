@@ -1,6 +1,7 @@
 """Runs every benchmark on one fresh stage and prints figures and ratios of this run.
 
 python -m bench [--entries N] [--queries N] [--rows N] [--json]
+python -m bench --scale 10M                             a log of so many entries, and nothing else
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from bench import append, audit, enrolment, prefix, publish, query
+from bench import append, audit, enrolment, large, prefix, proof, publish, query
 from bench.stage import Stage, stage
 
 _PERSONS = 1_000
@@ -27,13 +28,17 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=10_000, help="rows to enrol (default 10000)")
     parser.add_argument("--batch", type=int, default=1_000, help="entries in one append (default 1000)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--scale", type=_scale, help="entries of a large log, for instance 10M")
     options = parser.parse_args()
+    if options.scale:
+        return _large(options)
     with stage() as at:
         machine = _machine(at)
         _say(options, machine)
         asked = query.measure(at, _PERSONS, options.queries)
         enrolled = enrolment.measure(at, options.rows, first=_PERSONS + 1)
         appended = append.measure(at, options.entries, options.batch)
+        answered = proof.measure(at)
         audited = audit.measure(at)
         published = publish.measure(at)
     proved = prefix.measure()
@@ -42,6 +47,7 @@ def main() -> int:
             "query": asdict(asked),
             "enrolment": asdict(enrolled),
             "append": asdict(appended),
+            "proof": asdict(answered),
             "audit": asdict(audited),
             "publish": asdict(published),
             "prefix": asdict(proved),
@@ -65,7 +71,8 @@ def main() -> int:
     )
     _row("enrolment", enrolled.rows, "rows/s", "two records sealed for each (floor 3,000)")
     _row("durable append", appended.batched, "entries/s", f"{appended.batch:,} in each commit (floor 20,000)")
-    _row("  one in each commit", appended.singles, "entries/s", "")
+    _row("  64 writers, singles", appended.singles, "entries/s", "floor 3,000")
+    _say_proof(answered)
     _row("offline audit", audited.audit, "entries/s", "one core")
     _row(
         "  bare hashing", audited.bare, "entries/s", f"ratio {audited.audit / audited.bare:.2f} (floor 0.50)"
@@ -94,6 +101,33 @@ def main() -> int:
         f"{proved.size:.0f} bytes, verified in {proved.verify * 1000:.0f} µs (bar 2,000)",
     )
     return 0
+
+
+def _scale(text: str) -> int:
+    """A number of entries, perhaps in thousands (k) or millions (M)."""
+    factor = {"k": 1_000, "M": 1_000_000}.get(text[-1:], 1)
+    return int(text.rstrip("kM")) * factor
+
+
+def _large(options: argparse.Namespace) -> int:
+    with stage() as at:
+        machine = _machine(at)
+        _say(options, machine)
+        found = large.measure(at, options.scale, options.batch)
+    if options.json:
+        sys.stdout.write(json.dumps({"machine": machine, "large": asdict(found)}, indent=2) + "\n")
+        return 0
+    _row("log of", found.entries, "entries", f"made in {found.made:,.0f} s, without payloads")
+    _row("  on disk", found.disk / 1e6, "MB", f"{found.disk / found.entries:,.0f} bytes an entry")
+    _say_proof(found.proof)
+    _row("durable append", found.append.batched, "entries/s", f"{found.append.batch:,} in each commit")
+    _row("  64 writers, singles", found.append.singles, "entries/s", "")
+    return 0
+
+
+def _say_proof(proved: proof.ProofFigures) -> None:
+    _row("start", proved.start, "ms", f"at {proved.entries:,} entries (bar 2,000)")
+    print(f"{'proof of an entry':<24}{proved.p50:>11.2f} {'ms':<10} p99 {proved.p99:.2f} ms (bar 2)")
 
 
 def _row(name: str, figure: float, unit: str, remark: str) -> None:
