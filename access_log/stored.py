@@ -1,6 +1,6 @@
 """Reading the stored log back: entries, leaves, tiles, roots at any size, entries of a stream."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +24,16 @@ _TILE_ROOTS = text(
 )
 _TILE_HASHES = text(
     "SELECT hashes FROM access_log.tile WHERE log = :log AND level = :level AND index = :index"
+)
+_TILES_AT_ONCE = text(
+    "SELECT false AS is_root, t.level, t.index, t.hashes AS raw FROM access_log.tile t"
+    " JOIN unnest(CAST(:levels AS smallint[]), CAST(:indexes AS bigint[])) AS f (level, index)"
+    " ON t.level = f.level AND t.index = f.index WHERE t.log = :log"
+    " UNION ALL"
+    " SELECT true, t.level, t.index, t.root FROM access_log.tile t"
+    " JOIN unnest(CAST(:below AS smallint[]), CAST(:firsts AS bigint[]), CAST(:ends AS bigint[]))"
+    " AS c (level, first, beyond) ON t.level = c.level AND t.index >= c.first AND t.index < c.beyond"
+    " WHERE t.log = :log ORDER BY is_root, level, index"
 )
 _WRITE_TILES = text(
     "INSERT INTO access_log.tile (log, level, index, hashes, root)"
@@ -164,11 +174,42 @@ async def consistency(connection: AsyncConnection, log: int, old: int, size: int
 async def _prove(
     connection: AsyncConnection, log: int, size: int, proof_of: Callable[[Node], tuple[bytes, ...]]
 ) -> tuple[bytes, ...]:
-    tiles: dict[tuple[int, int], bytes] = {}
-    for level, n in tiles_needed(proof_of):
-        width = min(WIDTH, (size >> (8 * level)) - n * WIDTH)
-        tiles[level, n] = b"".join(await hashes(connection, log, level, n, width))
+    widths = {
+        (level, n): min(WIDTH, (size >> (8 * level)) - n * WIDTH) for level, n in tiles_needed(proof_of)
+    }
+    tiles = await _tiles_at_once(connection, log, widths)
+    for (level, n), width in widths.items():
+        if (level, n) not in tiles:
+            tiles[level, n] = b"".join(await hashes(connection, log, level, n, width))
     return proof_of(node_reader(lambda level, n: tiles[level, n]))
+
+
+async def _tiles_at_once(
+    connection: AsyncConnection, log: int, widths: Mapping[tuple[int, int], int]
+) -> dict[tuple[int, int], bytes]:
+    """Those of these tiles that are stored, or are made of roots of stored ones: one statement for all."""
+    full = [place for place, width in widths.items() if width == WIDTH]
+    cut = [(level, n, width) for (level, n), width in widths.items() if width < WIDTH and level]
+    rows = await connection.execute(
+        _TILES_AT_ONCE,
+        {
+            "log": log,
+            "levels": [level for level, _ in full],
+            "indexes": [n for _, n in full],
+            "below": [level - 1 for level, _, _ in cut],
+            "firsts": [n * WIDTH for _, n, _ in cut],
+            "ends": [n * WIDTH + width for _, n, width in cut],
+        },
+    )
+    found: dict[tuple[int, int], bytes] = {}
+    roots: dict[tuple[int, int], list[bytes]] = {}
+    for is_root, level, index, raw in rows:
+        if is_root:
+            roots.setdefault((level + 1, index // WIDTH), []).append(raw)
+        else:
+            found[level, index] = raw
+    found |= {place: b"".join(row) for place, row in roots.items() if len(row) == widths[place]}
+    return found
 
 
 async def check_head(
