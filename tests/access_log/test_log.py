@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log import stored
-from access_log.checkpoint import VerifierKey
+from access_log.checkpoint import Checkpoint, VerifierKey
 from access_log.entry import EntryType
 from access_log.errors import AccessLogError, LogStateError, LogUnavailableError, OutsideLockError
 from access_log.lock import OutsideLock, Raised
@@ -18,6 +18,7 @@ from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.merkle import Frontier, leaf_hash, verify_inclusion
 from access_log.payload import Payload
 from access_log.receipt import verify_receipt
+from access_log.signing_keys import SigningKey
 from tests.conftest import ORIGIN, PlainSealer, SeededSigners
 
 
@@ -41,6 +42,12 @@ async def append(log: Log, count: int) -> list[str]:
 
 def keys(log: Log) -> list[VerifierKey]:
     return [VerifierKey.parse(log.key.verifier_key())]
+
+
+def raised(log: Log, size: int) -> Raised:
+    """What a lock of another tree of this log would hold."""
+    note = SigningKey.from_seed(log.origin, bytes(32)).sign(Checkpoint(log.origin, size, bytes(32)))
+    return Raised(size, bytes(32), note)
 
 
 async def test_receipts_of_every_batch_verify(log: Log) -> None:
@@ -140,7 +147,7 @@ async def test_a_lagging_worker_is_raised_by_the_one_ahead(log: Log, monkeypatch
 async def test_a_database_behind_the_lock_does_not_start(log: Log, tmp_path: Path) -> None:
     await append(log, 3)
     ahead = OutsideLock(tmp_path / "ahead.lock")
-    ahead.create(Raised(4, bytes(32), "note"))
+    ahead.create(raised(log, 4))
     with pytest.raises(OutsideLockError, match="behind the outside lock"):
         await other_log(log.engine, ahead.path).start()
 
@@ -148,7 +155,7 @@ async def test_a_database_behind_the_lock_does_not_start(log: Log, tmp_path: Pat
 async def test_another_tree_does_not_start(log: Log, tmp_path: Path) -> None:
     await append(log, 3)
     foreign = OutsideLock(tmp_path / "foreign.lock")
-    foreign.create(Raised(2, bytes(32), "note"))
+    foreign.create(raised(log, 2))
     with pytest.raises(OutsideLockError, match="another tree"):
         await other_log(log.engine, foreign.path).start()
 
