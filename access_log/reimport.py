@@ -158,7 +158,7 @@ async def reimport(
     if checkpoint.size < raised.size:
         raise SourceError(
             f"the published log covers {checkpoint.size} entries, {raised.size} were raised: name a copy "
-            "that goes on to there. If there is none, keep everything, and close this log for a new origin"
+            "that goes on to there, or restore a newer backup. Until then keep everything as it is"
         )
     with tempfile.TemporaryFile(prefix="creditvault-reimport-") as file:
         verified = await asyncio.to_thread(

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import labels, stored
+from access_log import labels, reading
 from access_log.entry import Entry, EntryType
 from access_log.log import Event, Log
 from access_log.material import Kind, Material, MaterialStream, MonthKey, OpenedEntry
@@ -45,7 +45,7 @@ async def give_material(log: Log, subject_id: UUID, retention_years: int) -> Mat
     # Durable and raised: the keys that follow find this entry, too.
     raised = await asyncio.to_thread(log.outside.read)
     async with log.engine.connect() as connection:
-        (newest,) = await stored.entries(connection, log.number, raised.size - 1, raised.size)
+        (newest,) = await reading.entries(connection, log.number, log.archive, raised.size - 1, raised.size)
         present = labels.month_of(Entry.decode(newest[1]).time)
         own = await _own_stream(connection, log, row, raised.size, present)
         cases = [
