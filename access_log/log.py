@@ -235,7 +235,7 @@ class Log:
         """
         async with _database_errors(), self.engine.connect() as connection:
             newest = (await writes.key_state(connection, self.number)).epoch
-        return tuple([key.key for epoch in range(1, newest + 1) for key in await self.signers.of(epoch)])
+        return await self._verifier_keys_to(newest)
 
     async def create(self) -> None:
         """Makes the head, the shared streams and the outside lock of a new log; harmless when repeated.
@@ -267,14 +267,15 @@ class Log:
             LogStateError: head and entries disagree, or the origin is another.
             LogUnavailableError: database or lock cannot be reached now; try again.
         """
-        # Asked before the head is locked: nobody waits for a web server.
-        keys = await self.every_verifier_key() if self.references else ()
+        # Asked before the head is locked: nobody waits for a web server, or for a second connection.
+        keys = await self.every_verifier_key()
         shown = [(one.name, await asyncio.to_thread(one.read, keys)) for one in self.references]
         async with self.transaction() as connection:
             head = await self.checked_head(connection)
             held = await asyncio.to_thread(self.outside.read)
-            # Asked after the lock was read: what signed it stood in the database before.
-            key_changes.require_known(held.note, self.origin, await self.every_verifier_key())
+            # Whatever signed the lock stood in the database before, and so in the head.
+            known = await self._verifier_keys_to(head.keys.epoch)
+            key_changes.require_known(held.note, self.origin, known)
             self._require_not_behind(head, held)
             for name, checkpoint in shown:
                 if checkpoint is not None:
@@ -534,6 +535,9 @@ class Log:
         self._roots[frontier.size] = frontier.root()
         if len(self._roots) > _ROOTS_REMEMBERED:
             del self._roots[next(iter(self._roots))]
+
+    async def _verifier_keys_to(self, newest: int) -> tuple[VerifierKey, ...]:
+        return tuple([key.key for epoch in range(1, newest + 1) for key in await self.signers.of(epoch)])
 
     async def _in_force(self, state: KeyState) -> tuple[LogKey, ...]:
         """The keys of these epochs; remembers them as those this worker saw last."""

@@ -1,13 +1,14 @@
 """Several workers on one database and one outside lock: in any order one chain, every receipt verifies."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from access_log import stored
-from access_log.log import Log, Writing
+from access_log.log import Log, LogKey, Writing
 from access_log.merkle import Frontier
 from tests.access_log.logs import another_worker, append, check_chain, root_of, verified
 
@@ -28,11 +29,11 @@ class _StepwiseLog(Log):
         super().__init__(*args, **more)
         self.committed: asyncio.Queue[asyncio.Event] = asyncio.Queue()
 
-    async def _raise(self, frontier: Frontier) -> str:
+    async def _raise(self, frontier: Frontier, time: int, keys: Sequence[LogKey]) -> str:
         go_on = asyncio.Event()
         await self.committed.put(go_on)
         await go_on.wait()
-        return await super()._raise(frontier)
+        return await super()._raise(frontier, time, keys)
 
 
 async def _started(log: Log) -> _StepwiseLog:

@@ -198,7 +198,8 @@ def test_a_log_that_is_missing_is_found(creditvault: CommandLine) -> None:
 @pytest.mark.parametrize(("left", "state"), [(1, WARN), (0, FAIL), (8_000_000, OK)])
 def test_partitions_that_run_out(creditvault: CommandLine, left: int, state: str) -> None:
     partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'access_log.entry'::regclass"
-    _as_owner(creditvault, f"UPDATE access_log.head SET size = ({partitions}) * access_log.partition_width() - {left}")
+    end = f"({partitions}) * access_log.partition_width()"
+    _as_owner(creditvault, f"UPDATE access_log.head SET size = {end} - {left}")
     assert _checks(creditvault)["partitions"][0] == state
 
 
