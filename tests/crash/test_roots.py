@@ -82,6 +82,7 @@ async def test_killed_in_its_first_transaction(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # Some eighty processes, one after the other.
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_killed_at_each_statement(
     database: AsyncEngine, postgres: EmbeddedDatabase, database_name: str, tmp_path: Path, when: str
