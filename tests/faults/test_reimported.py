@@ -122,7 +122,6 @@ async def test_a_restored_dump_is_refused_then_brought_back_and_serves(
 
 _STEPS = (
     "after-entries",
-    "after-tiles",
     "before-commit",
     "after-commit",
     "before-sign",
