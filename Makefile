@@ -37,7 +37,7 @@ test: setup-dev ## Run the fast tests on real PostgreSQL
 	@cd $(ROOT) && $(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-slow: setup-dev ## Run the slow tests: crash campaigns, secrecy, load
-	@cd $(ROOT) && $(BIN)/python -m pytest -m slow $(ARGS)
+	@cd $(ROOT) && $(BIN)/python -m pytest -m slow -n 2 $(ARGS)
 
 lint: setup-dev ## Lint and check the format
 	@cd $(ROOT) && $(BIN)/ruff check . && $(BIN)/ruff format --check .
