@@ -34,7 +34,6 @@ COMMIT = "commit"
 AFTER_COMMIT: dict[str, tuple[Any, str]] = {
     "signature": (SigningKey, "line"),
     "lock taken": (fcntl, "flock"),
-    "lock read": (os, "pread"),
     "lock written": (os, "pwrite"),
     "lock synced": (os, "fdatasync"),
 }

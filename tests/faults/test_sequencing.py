@@ -12,7 +12,9 @@ import pytest
 
 from access_log.checkpoint import open_note
 from access_log.entry import Entry, EntryType
+from access_log.errors import LogUnavailableError
 from access_log.fsck import examine_log
+from access_log.lock import OutsideLock, Raised
 from access_log.log import SYSTEM_STREAM, Appended, Log
 from access_log.receipt import verify_receipt
 from access_log.verify import audit_entries
@@ -63,6 +65,21 @@ async def test_a_write_of_sequencing_fails(
     assert all(isinstance(one, Appended) for one in again)
     assert all(worker.running for worker in running)
     await _check(log, released + [one for one in again if isinstance(one, Appended)])
+
+
+async def test_a_glance_at_the_lock_that_fails_stops_nothing(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The raise reads the lock again, under it: what the glance could not tell is met there."""
+    await append(log, _BEFORE)
+
+    def blind(_: OutsideLock) -> Raised:
+        raise LogUnavailableError("the outside lock cannot be used")
+
+    monkeypatch.setattr(OutsideLock, "glance", blind)
+    appended = await _append_at_once([log])
+    await _check(log, [one for one in appended if isinstance(one, Appended)])
+    assert len(await stored_entries(log)) == _BEFORE + _CALLERS * _EACH
 
 
 async def _append_at_once(workers: Sequence[Log]) -> list[Appended | BaseException]:
