@@ -41,7 +41,17 @@ def test_every_command_asked_for_is_there() -> None:
         "registrar": {"add", "list", "key"},
         "basis": {"add", "list"},
         "authorization": {"propose", "approve", "revoke", "list"},
-        "log": {"show", "publish", "archive", "fsck", "audit-streams", "rotate-key", "reimport"},
+        "log": {
+            "show",
+            "publish",
+            "archive",
+            "fsck",
+            "audit-streams",
+            "reconcile",
+            "rotate-key",
+            "reimport",
+            "rebuild",
+        },
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
     expected: set[tuple[str, ...]] = {
