@@ -97,6 +97,7 @@ async def test_stored_roots_and_proofs_at_every_kind_of_size(log: Log) -> None:
                 verify_inclusion(index, size, leaves[index], proof, root)
 
 
+@pytest.mark.slow
 async def test_tiles_of_the_second_level(log: Log) -> None:
     for _ in range(66):
         await append(log, 1000)

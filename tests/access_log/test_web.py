@@ -196,6 +196,7 @@ def test_http_to_other_machines_is_a_choice() -> None:
         assert Website(url).url == url
 
 
+@pytest.mark.slow
 def test_a_handshake_that_never_ends_is_left() -> None:
     with answering(said(b"no TLS")) as url, pytest.raises(SourceError, match="was not served within"):
         Website(url.replace("http:", "https:"), patience=0.4, pauses=()).read("checkpoint", 10)

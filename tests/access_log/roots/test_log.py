@@ -93,6 +93,7 @@ async def test_a_long_log_is_covered_in_parts(
     assert [size for *_, size in await check(roots)] == [100, 200, 250, 300, 310]
 
 
+@pytest.mark.slow
 async def test_tiles_of_many_roots(log: ClockedLog, roots: RootsLog) -> None:
     for _ in range(258):
         await log.at("2026-07-01")

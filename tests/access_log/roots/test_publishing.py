@@ -56,6 +56,7 @@ async def test_what_is_published_is_audited_and_cosigned(
     assert len(signatures) == 2
 
 
+@pytest.mark.slow
 async def test_full_tiles_are_published_once(log: ClockedLog, roots: RootsLog, tmp_path: Path) -> None:
     folder = tmp_path / "published"
     for count in (255, 1, 2):

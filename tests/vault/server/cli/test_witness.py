@@ -116,6 +116,7 @@ def _up(http: httpx.Client) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_two_processes_of_one_witness_killed_and_started_again(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
