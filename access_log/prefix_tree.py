@@ -106,7 +106,11 @@ class PrefixTree:
 
     def prove(self, label: bytes) -> Proof:
         """Prove that a label is in the tree, or that it is not."""
-        key = int.from_bytes(label, "big")
+        siblings, records = self._way(int.from_bytes(label, "big"))
+        return finish(siblings, records, label)
+
+    def _way(self, key: int) -> tuple[list[bytes], list[bytes]]:
+        """The hashes beside the path of a key, from the root downwards, and the records where it ends."""
         siblings: list[bytes] = []
         node = self._top
         while isinstance(node, _Branch):
@@ -114,19 +118,13 @@ class PrefixTree:
             right = key >> KEY_BITS - depth & 1
             siblings.append(_hash_of(node.left if right else node.right, depth))
             node = node.right if right else node.left
-        return finish(siblings, records_in(node.records), label)
+        return siblings, records_in(node.records)
 
     def root_if(self, label: bytes, place: bytes | None) -> bytes:
         """The root there would be if a label of this tree had another place, or (None) were absent."""
         key = int.from_bytes(label, "big")
-        siblings: list[bytes] = []
-        node = self._top
-        while isinstance(node, _Branch):
-            depth = len(siblings) + 1
-            right = key >> KEY_BITS - depth & 1
-            siblings.append(_hash_of(node.left if right else node.right, depth))
-            node = node.right if right else node.left
-        records = [each for each in records_in(node.records) if each[:HASH_SIZE] != label]
+        siblings, standing = self._way(key)
+        records = [each for each in standing if each[:HASH_SIZE] != label]
         if place is not None:
             records = sorted([*records, label + place])
         computed = subtree_root(records, len(siblings))
