@@ -108,17 +108,7 @@ def _cosigners(options: argparse.Namespace, log: Source) -> list[CosigningKey]:
 
 def _before(file: str, log_keys: tuple[VerifierKey, ...], roots_keys: tuple[VerifierKey, ...]) -> Seen | None:
     """Where the last run with this file ended; None if there was none."""
-    try:
-        if not Path(file).exists():
-            return None
-    except (OSError, ValueError):  # Reading it says what is wrong with the path.
-        pass
-    try:
-        return read_state(reading.text(file, MAX_STATE, "it"), log_keys, roots_keys)
-    except FormatError as error:
-        raise SourceError(
-            f"{file} cannot be used ({error}): move it away to audit the log from its first entry"
-        ) from None
+    return reading.state(file, MAX_STATE, lambda text: read_state(text, log_keys, roots_keys))
 
 
 def _keeping(file: str | None, before: Seen | None) -> Callable[[Seen], None]:

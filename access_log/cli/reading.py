@@ -2,9 +2,9 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from access_log.checkpoint import MAX_NOTE, VerifierKey, open_note, parse_keys
 from access_log.contradiction import Signed
@@ -12,6 +12,7 @@ from access_log.errors import AccessLogError, FormatError, SourceError, Verifica
 from access_log.sources import Source, source_of
 
 _MAX_KEYS: Final = 64 * 1024
+_State = TypeVar("_State")
 
 
 def source(options: argparse.Namespace) -> Source:
@@ -95,6 +96,30 @@ def text(file: str, limit: int, what: str) -> str:
         return read(file, limit).decode()
     except UnicodeDecodeError:
         raise FormatError(f"{what} is not UTF-8") from None
+
+
+def state(file: str, limit: int, parse: Callable[[str], _State]) -> _State | None:
+    """Read where the last run with a file ended; None if there was none.
+
+    Args:
+        file: Its path.
+        limit: Bytes it has at the most.
+        parse: Reads the text; raises FormatError where it is no such state.
+
+    Raises:
+        SourceError: It cannot be read or used.
+    """
+    try:
+        if not Path(file).exists():
+            return None
+    except (OSError, ValueError):  # Reading it says what is wrong with the path.
+        pass
+    try:
+        return parse(text(file, limit, "it"))
+    except FormatError as error:
+        raise SourceError(
+            f"{file} cannot be used ({error}): move it away to audit the log from its first entry"
+        ) from None
 
 
 def json_object(file: str, limit: int, what: str) -> dict[str, object]:

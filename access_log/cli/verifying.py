@@ -3,7 +3,6 @@
 import argparse
 import os
 import time
-from pathlib import Path
 from typing import Final
 
 from access_log.checkpoint import VerifierKey
@@ -14,7 +13,7 @@ from access_log.cli.parsing import Command, Parser, jobs, log_key, log_source
 from access_log.cli.tool import this_tool
 from access_log.contradiction import Signed
 from access_log.encoding import to_base64
-from access_log.errors import AccessLogError, FormatError, SourceError
+from access_log.errors import AccessLogError, SourceError
 from access_log.payload import JSON
 from access_log.position import MAX_STATE, Position, read_state, write_state
 from access_log.verify import Audit, signed_checkpoint, verify_signed
@@ -90,17 +89,7 @@ def _now() -> int:
 
 def _resumed(file: str, keys: tuple[VerifierKey, ...]) -> tuple[Position, Signed] | None:
     """Where the last run with this file ended; None if there was none."""
-    try:
-        if not Path(file).exists():
-            return None
-    except (OSError, ValueError):  # Reading it says what is wrong with the path.
-        pass
-    try:
-        return read_state(reading.text(file, MAX_STATE, "it"), keys)
-    except FormatError as error:
-        raise SourceError(
-            f"{file} cannot be used ({error}): move it away to audit the log from its first entry"
-        ) from None
+    return reading.state(file, MAX_STATE, lambda text: read_state(text, keys))
 
 
 def _cores() -> int:
