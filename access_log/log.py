@@ -22,47 +22,32 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol, TypeAlias
 
-import psycopg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from access_log import key_changes, stored, writes
+from access_log import comparing, key_changes, stored, writes
 from access_log.archive import Archive
 from access_log.batch import Batcher
 from access_log.checkpoint import Checkpoint
 from access_log.errors import LogStateError, LogUnavailableError, OutsideLockError
+from access_log.failing import database_errors
+from access_log.lent import LogKey, Sealer, Signers, Witnesses
 from access_log.lock import OutsideLock, Raised
 from access_log.merkle import EMPTY_ROOT, Frontier
 from access_log.payload import Payload
+from access_log.raising import Raising
 from access_log.receipt import write_receipt
 from access_log.references import Reference
-from access_log.sequence import (
-    Event,
-    Head,
-    KeyState,
-    LabelMaker,
-    Receipts,
-    RequestMark,
-    Sequenced,
-    Sequencing,
-)
-from access_log.signing_keys import CosigningKey, SigningKey, sign_note
+from access_log.sequence import Event, Head, KeyState, Receipts, RequestMark, Sequenced, Sequencing
+from access_log.signing_keys import SigningKey, sign_note
+from access_log.stored_log import StoredLog
 from access_log.tiles import WIDTH
-from access_log.verifier_keys import VerifierKey
 from access_log.writes import StreamKind
 
 MAX_CLOCK_LEAD_MS = 60_000
 STREAM_ID_SIZE = 16
-_ROOTS_REMEMBERED = 64
 _MOST_TOGETHER = 256
 _AT_ONCE = 48  # payloads of about 2 KB: what a socket takes at once, so that PostgreSQL works beside us
-_BEHIND = (
-    "Restore a newer backup, or import what is missing from the published log: `creditvault log reimport`; "
-    "a log never rolls back"
-)
 SYSTEM_STREAM = hashlib.sha256(b"creditvault system stream v1").digest()[:STREAM_ID_SIZE]
 NOT_FOUND_STREAM = hashlib.sha256(b"creditvault not-found stream v1").digest()[:STREAM_ID_SIZE]
 
@@ -74,6 +59,7 @@ __all__ = [
     "Appended",
     "Event",
     "Log",
+    "LogKey",
     "RequestMark",
     "Sealer",
     "Signers",
@@ -81,47 +67,6 @@ __all__ = [
     "Witnesses",
     "Writing",
 ]
-
-
-class Sealer(Protocol):
-    """Seals log payloads under keys the log itself never sees (vault FORMAT, log payloads)."""
-
-    async def prepare(self, time_ms: int) -> None:
-        """Has the key ready for entries of this time."""
-
-    def seal(self, index: int, time_ms: int, plaintext: bytes) -> tuple[int, bytes]:
-        """Returns the expiry id (yyyymm) and the ciphertext."""
-
-    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
-        """Returns the plaintext; raises when it was altered or moved."""
-
-
-LogKey: TypeAlias = "SigningKey | CosigningKey"
-
-
-class Signers(Protocol):
-    """Has the log's own keys, which the log does not keep."""
-
-    async def of(self, epoch: int) -> Sequence[LogKey]:
-        """The keys of one epoch (FORMAT 5.2), an Ed25519 key first.
-
-        Raises whatever their keeper raises where there are none or they cannot be had now.
-        """
-
-    async def make(self, epoch: int) -> None:
-        """Makes the keys of an epoch and keeps them; harmless when they are there."""
-
-
-class Witnesses(Protocol):
-    """Has a checkpoint cosigned before anything is released (FORMAT 8.2, `witness.witnessing`)."""
-
-    async def require(self, raised: Raised) -> str:
-        """Returns the note with its cosignatures.
-
-        Raises:
-            LogUnavailableError: the quorum did not cosign.
-            OutsideLockError: the database is not the log that was witnessed.
-        """
 
 
 @dataclass
@@ -160,7 +105,7 @@ class Appended:
     receipts: Sequence[str]
 
 
-class Log:
+class Log(StoredLog):
     """An open log: the only object that appends. One per worker process.
 
     Args:
@@ -175,7 +120,6 @@ class Log:
         witnesses: asked about each checkpoint before anything is released; None if nothing waits for them.
     """
 
-    number = 1
     master_version = 1
 
     def __init__(
@@ -191,21 +135,21 @@ class Log:
         references: Sequence[Reference] = (),
         witnesses: Witnesses | None = None,
     ) -> None:
-        self.engine = engine
-        self.origin = origin
-        self.sealer = sealer
-        self.signers = signers
-        self.outside = outside
-        self.archive = archive
+        super().__init__(
+            engine,
+            origin=origin,
+            master=master,
+            sealer=sealer,
+            signers=signers,
+            outside=outside,
+            archive=archive,
+        )
         self.references = references
-        self.witnesses = witnesses
-        self._labels = LabelMaker(master, origin)
+        self._raising = Raising(self, witnesses)
         self._keys: tuple[LogKey, ...] = ()  # in force when the head was last seen
         self._appends = Batcher(self._append_together, window=0, most=_MOST_TOGETHER)
         self._halted = True  # until `start` has compared the database with the outside lock
         self._tail: tuple[int, list[bytes]] = (0, [])  # (log size, leaves of its unfinished tile)
-        self._roots: dict[int, bytes] = {0: EMPTY_ROOT}  # sizes of this tree whose roots we have seen
-        self._witnessed = 0  # the size up to which this worker knows the log to be witnessed
 
     @property
     def running(self) -> bool:
@@ -213,29 +157,18 @@ class Log:
         return not self._halted
 
     @property
+    def witnesses(self) -> Witnesses | None:
+        """Who is asked about each checkpoint before anything is released."""
+        return self._raising.witnesses
+
+    @witnesses.setter
+    def witnesses(self, witnesses: Witnesses | None) -> None:
+        self._raising.witnesses = witnesses
+
+    @property
     def key(self) -> SigningKey:
         """The newest Ed25519 key this worker has signed with; there is one from `create` or `start` on."""
         return [key for key in self._keys if isinstance(key, SigningKey)][-1]
-
-    async def verifier_keys(self) -> tuple[VerifierKey, ...]:
-        """The verifier keys in force, as the database names them: of one epoch, or of two during a change.
-
-        Raises:
-            LogStateError: there is no log.
-        """
-        async with _database_errors(), self.engine.connect() as connection:
-            state = await writes.key_state(connection, self.number)
-        return tuple([key.key for key in await self._in_force(state)])
-
-    async def every_verifier_key(self) -> tuple[VerifierKey, ...]:
-        """The verifier keys of all epochs up to now, oldest first.
-
-        Raises:
-            LogStateError: there is no log.
-        """
-        async with _database_errors(), self.engine.connect() as connection:
-            newest = (await writes.key_state(connection, self.number)).epoch
-        return await self._verifier_keys_to(newest)
 
     async def create(self) -> None:
         """Makes the head, the shared streams and the outside lock of a new log; harmless when repeated.
@@ -274,13 +207,13 @@ class Log:
             head = await self.checked_head(connection)
             held = await asyncio.to_thread(self.outside.read)
             # Whatever signed the lock stood in the database before, and so in the head.
-            known = await self._verifier_keys_to(head.keys.epoch)
+            known = await self.verifier_keys_to(head.keys.epoch)
             key_changes.require_known(held.note, self.origin, known)
             self._require_not_behind(head, held)
             for name, checkpoint in shown:
                 if checkpoint is not None:
-                    await self._require_begins(connection, head, name, checkpoint)
-        self._roots = {0: EMPTY_ROOT}
+                    await comparing.require_begins(connection, self.number, head, name, checkpoint)
+        self._raising.forget()
         await self._raise(head.frontier, head.time, await self._in_force(head.keys))
         self._halted = False
         if head.keys.changing:
@@ -294,7 +227,7 @@ class Log:
             LogUnavailableError: nothing was completed; try again.
             OutsideLockError: the log is not the one that was raised; this worker stops appending.
         """
-        async with _database_errors(), self.engine.connect() as connection, connection.begin():
+        async with database_errors(), self.engine.connect() as connection, connection.begin():
             head = await self._lock_head(connection)
             if not head.keys.changing:
                 return
@@ -328,21 +261,11 @@ class Log:
             tail = await self._write_tiles(connection, new.first, new.leaves)
             # From here the entries are durable; nothing is visible until the lock is raised.
         self._tail = (new.frontier.size, tail)
-        self._remember(writing.head.frontier)
+        self._raising.remember(writing.head.frontier)
         note = await self._raise(new.frontier, new.time, keys)
         writing.payloads = new.payloads
         writing.indexes = list(range(writing.head.size, new.frontier.size))
         writing.receipts = Receipts(new, note)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction of its own, which ends with the block.
-
-        Raises:
-            LogUnavailableError: the database cannot be reached, or refuses to write now.
-        """
-        async with _database_errors(), self.engine.connect() as connection, connection.begin():
-            yield connection
 
     async def checked_head(self, connection: AsyncConnection) -> Head:
         """Locks the head, and compares it with the entries behind it.
@@ -424,10 +347,7 @@ class Log:
             await self._check(connection, head)
             await self._raise(head.frontier, head.time, await self._in_force(head.keys))
             raised = await asyncio.to_thread(self.outside.read)
-        if self.witnesses is not None and self._witnessed <= index:
-            # Another worker raised it, and perhaps its witnesses did not cosign: then nothing was released.
-            await self.witnesses.require(raised)
-            self._witnessed = max(self._witnessed, raised.size)
+        await self._raising.require_witnessed(raised, index)
         proof = await stored.proof(connection, self.number, index, raised.size)
         return write_receipt(entry, index, proof, raised.note)
 
@@ -439,12 +359,8 @@ class Log:
 
     async def make_partitions_ahead(self) -> None:
         """Makes the partitions of the entry table up to two past the head; harmless when repeated."""
-        async with _database_errors(), self.engine.begin() as connection:
+        async with database_errors(), self.engine.begin() as connection:
             await writes.make_partitions_ahead(connection, self.number)
-
-    def month_key(self, stream_id: bytes, month: int) -> bytes:
-        """The key of one stream for one month (yyyymm, UTC): what a person may be given (FORMAT 3)."""
-        return self._labels.month_key(stream_id, month)
 
     async def _lock_head(self, connection: AsyncConnection) -> Head:
         head = await writes.lock_head(connection, self.number)
@@ -455,13 +371,11 @@ class Log:
         return head
 
     def _require_not_behind(self, head: Head, held: Raised) -> None:
-        """Refuses a database that lacks entries which were raised: under the head lock none is on its way."""
-        if held.size > head.size:
+        try:
+            comparing.require_not_behind(head, held)
+        except OutsideLockError:
             self._halted = True
-            raise OutsideLockError(
-                f"the database is behind the outside lock: it holds {head.size} entries, {held.size} were "
-                f"raised. {_BEHIND}"
-            )
+            raise
 
     async def _require_no_gap(self, head: Head) -> None:
         """A standby that took over may lack entries that were raised: nothing is put on top of a gap.
@@ -473,21 +387,6 @@ class Log:
         except (OutsideLockError, LogUnavailableError):
             return
         self._require_not_behind(head, held)
-
-    async def _require_begins(
-        self, connection: AsyncConnection, head: Head, name: str, checkpoint: Checkpoint
-    ) -> None:
-        """Refuses a database that does not begin with the tree that others hold."""
-        if checkpoint.size > head.size:
-            raise OutsideLockError(
-                f"the database is behind {name}: it holds {head.size} entries, {checkpoint.size} were "
-                f"signed. {_BEHIND}"
-            )
-        if await stored.root_at(connection, self.number, checkpoint.size) != checkpoint.root:
-            raise OutsideLockError(
-                f"{name} holds another tree of size {checkpoint.size}: this database is not the log that was "
-                "published. Restore the right database"
-            )
 
     async def _check(self, connection: AsyncConnection, head: Head) -> None:
         await stored.check_head(
@@ -501,7 +400,7 @@ class Log:
         places = await writes.places_of(connection, streams)
         if len(places) != len(streams):
             raise _unknown_stream()
-        sequencing = Sequencing(writing.head, places, self._labels, self.sealer.seal)
+        sequencing = Sequencing(writing.head, places, self.labels, self.sealer.seal)
         async with writes.storing_payloads(connection, self.number) as store:
             for at in range(0, len(events), _AT_ONCE):
                 await store.write(sequencing.take(events[at : at + _AT_ONCE]))
@@ -531,77 +430,19 @@ class Log:
             )
         return hashes[full * WIDTH :]
 
-    def _remember(self, frontier: Frontier) -> None:
-        self._roots[frontier.size] = frontier.root()
-        if len(self._roots) > _ROOTS_REMEMBERED:
-            del self._roots[next(iter(self._roots))]
-
-    async def _verifier_keys_to(self, newest: int) -> tuple[VerifierKey, ...]:
-        return tuple([key.key for epoch in range(1, newest + 1) for key in await self.signers.of(epoch)])
-
     async def _in_force(self, state: KeyState) -> tuple[LogKey, ...]:
         """The keys of these epochs; remembers them as those this worker saw last."""
-        self._keys = tuple([key for epoch in state.epochs for key in await self.signers.of(epoch)])
+        self._keys = await self.signing_keys(state)
         return self._keys
 
     async def _raise(self, frontier: Frontier, time: int, keys: Sequence[LogKey]) -> str:
-        """Signs the frontier's checkpoint and raises the outside lock to it; returns the note.
-
-        `time` is that of the newest entry, in ms: what a signature of type 0x06 states, in seconds.
-        """
-        checkpoint = Checkpoint(self.origin, frontier.size, frontier.root())
+        """Signs and raises, or halts: nothing is appended on top of what could not be raised."""
         try:
-            note = sign_note(checkpoint, keys, time // 1000)
-            new = Raised(frontier.size, frontier.root(), note)
-            while (
-                unproven := await asyncio.to_thread(self.outside.raise_to, new, self._roots.copy())
-            ) is not None:
-                # Another worker raised meanwhile. Its tree and ours are one when the stored entries give
-                # both roots.
-                async with _database_errors(), self.engine.connect() as connection:
-                    ours = await stored.root_at(connection, self.number, frontier.size)
-                    theirs = await stored.frontier_at(connection, self.number, unproven.held.size)
-                _require_same(ours, new.root)
-                self._remember(theirs)
-                if theirs.size >= new.size and theirs.root() == unproven.held.root:
-                    break  # A larger tree that holds ours was raised: so is ours, however fast others go on.
-            if self.witnesses is not None:
-                note = await self.witnesses.require(new)
-                self._witnessed = max(self._witnessed, new.size)
+            return await self._raising.raise_to(frontier, time, keys)
         except BaseException:
             self._halted = True
             raise
-        self._remember(frontier)
-        return note
 
 
 def _unknown_stream() -> LogStateError:
     return LogStateError("an event names a stream that was never opened")
-
-
-def _require_same(stored_root: bytes, signed_root: bytes) -> None:
-    if stored_root != signed_root:
-        raise LogStateError("the stored entries do not give the root that was signed")
-
-
-# Payloads are sent past SQLAlchemy, which would otherwise have translated the driver's errors.
-_DATABASE_IS_GONE = (
-    OperationalError,
-    InterfaceError,
-    PoolTimeoutError,
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-)
-
-
-@asynccontextmanager
-async def _database_errors() -> AsyncIterator[None]:
-    """Turns a database that is gone, slow or read-only into the log's own retryable error."""
-    try:
-        yield
-    except _DATABASE_IS_GONE as error:
-        raise LogUnavailableError("the database cannot be reached or refuses to write now") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise LogUnavailableError("the connection to the database was lost") from error
-        raise
