@@ -246,7 +246,7 @@ class _Press:
         )
         self.folder.settle()
         # From here every file is durable that this checkpoint promises.
-        if not _says_as_much(standing, note):
+        if not says_as_much(standing, note):
             self.folder.put([(CHECKPOINT, note)])
             self.written += 1
         self.folder.settle()
@@ -303,6 +303,6 @@ class _Press:
                 self.removed += 1
 
 
-def _says_as_much(standing: bytes | None, note: bytes) -> bool:
+def says_as_much(standing: bytes | None, note: bytes) -> bool:
     """Whether the note in place has every line of the new one: cosignatures on it are not thrown away."""
     return standing is not None and set(note.splitlines()) <= set(standing.splitlines())

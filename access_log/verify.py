@@ -7,7 +7,8 @@ The steps, numbered as in FORMAT 10.1:
 (4) the chain runs from the origin through every entry;
 (5) every published tile states the hashes that follow from the entries;
 (6) the tree over the entries has the signed root;
-(7) the tree begins with that of an earlier checkpoint, if one is given.
+(7) the tree begins with that of an earlier checkpoint, if one is given;
+(8) a checkpoint satisfies a policy, if one is given, and the tree begins with it (`cosigned`; then as 7).
 
 An audit may go on from where an earlier one of the same verifier ended (FORMAT 10.6): steps 2 to 5 then
 read only the bundles after it, and step 7 holds their tree to all that was audited before.

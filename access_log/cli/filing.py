@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
+from access_log.cli.cosigning import in_words
 from access_log.cli.output import iso, plain
 from access_log.cli.tool import Tool
 from access_log.contradiction import ContradictionError, Signed
+from access_log.cosigned import Witnessed
 from access_log.encoding import to_base64
 from access_log.errors import AccessLogError, SourceError, VerificationError
+from access_log.policy import Policy
 from access_log.verifier_keys import VerifierKey
 from access_log.verify import Audit
 
@@ -20,7 +23,10 @@ _STEPS: Final = (
     "The chain runs from the log\u2019s name through all entries.",
     "Every tile states the hashes that follow from the entries.",
     "The tree over the entries has the signed root.",
-    "The tree begins with that of each earlier checkpoint.",
+)
+_EARLIER: Final = "The tree begins with that of each earlier checkpoint."
+_COSIGNED: Final = (
+    "Witnesses cosigned a checkpoint as the policy asks, and the tree begins with that checkpoint\u2019s."
 )
 _LIMITS: Final = (
     "That an access was logged at all: an altered server can open records without an entry.",
@@ -33,7 +39,11 @@ _RESUMED: Final = (
     "That the entries before the first one read are still served: an earlier run with the inspector\u2019s "
     "state file verified them, and this one shows that the signed tree still holds them."
 )
+_UNWITNESSED: Final = (
+    "That others were shown the same entries behind the witnessed ones: no cosigned checkpoint covers them."
+)
 _FIRST: Final = "That the log was not rewritten as a whole: no earlier checkpoint was given to hold it to."
+_KINDS: Final = {0x01: "Ed25519", 0x04: "Ed25519 cosignature", 0x06: "ML-DSA-44"}
 _STYLE: Final = """
 :root { color-scheme: light; }
 body { font: 11pt/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1a1a1a; background: #fff;
@@ -70,7 +80,9 @@ class Filing:
         tool: The verifier.
         begun: When, in milliseconds since the epoch.
         earlier: The checkpoints the log was held to.
+        policy: Whose cosignatures were asked for; None if nobody's.
         signed: The checkpoint that was audited, once it was opened.
+        witnessed: The one that satisfies the policy, once it was found.
     """
 
     place: str
@@ -78,7 +90,9 @@ class Filing:
     tool: Tool
     begun: int
     earlier: Sequence[Signed] = field(default_factory=list)
+    policy: Policy | None = None
     signed: Signed | None = None
+    witnessed: Witnessed | None = None
 
 
 def page(filing: Filing, outcome: Audit | AccessLogError, ended: int) -> str:
@@ -115,6 +129,10 @@ def _body(filing: Filing, outcome: Audit | AccessLogError, ended: int) -> Iterat
             for each in filing.earlier
         )
         yield _table("Earlier checkpoints it was held to", "Size and root.", rows)
+    if filing.policy is not None and filing.policy.quorum is not None:
+        yield _table(
+            "Witnesses the policy knows", "By their names in it, and their keys.", _witnesses(filing.policy)
+        )
     if isinstance(outcome, ContradictionError):
         yield f"<h2>Evidence: {outcome.kind.value}</h2>"
         yield "<p>Two notes of one log that cannot both be honest:</p>"
@@ -122,10 +140,12 @@ def _body(filing: Filing, outcome: Audit | AccessLogError, ended: int) -> Iterat
             yield f"<h3>{which}</h3>\n{_pre(note)}"
     elif filing.signed is not None:
         yield f"<h2>The checkpoint that was audited</h2>\n{_pre(filing.signed.note)}"
+        if filing.witnessed is not None and filing.witnessed.signed != filing.signed:
+            yield f"<h2>The checkpoint that was witnessed</h2>\n{_pre(filing.witnessed.signed.note)}"
     title = (
         "What was shown" if isinstance(outcome, Audit) else "What a good audit shows, and this one did not"
     )
-    yield _list(title, "ol", _STEPS if filing.earlier else _STEPS[:-1])
+    yield _list(title, "ol", list(_steps(filing)))
     yield _list("What this does not show", "ul", list(_limits(filing, outcome)))
     yield _table("The verifier", "Run the same one to repeat this.", _tool(filing.tool))
     yield (
@@ -135,9 +155,19 @@ def _body(filing: Filing, outcome: Audit | AccessLogError, ended: int) -> Iterat
     )
 
 
+def _steps(filing: Filing) -> Iterator[str]:
+    yield from _STEPS
+    if filing.earlier:
+        yield _EARLIER
+    if filing.policy is not None and filing.policy.quorum is not None:
+        yield _COSIGNED
+
+
 def _limits(filing: Filing, outcome: Audit | AccessLogError) -> Iterator[str]:
     if isinstance(outcome, Audit) and outcome.begun_at:
         yield _RESUMED
+    if filing.witnessed is not None and filing.witnessed.signed != filing.signed:
+        yield _UNWITNESSED
     if not filing.earlier:
         yield _FIRST
     yield from _LIMITS
@@ -167,6 +197,10 @@ def _facts(filing: Filing, outcome: Audit | AccessLogError, ended: int) -> Itera
         yield "Log (origin)", _code(checkpoint.origin)
         yield "Entries covered", f"{checkpoint.size:,}"
         yield "Root", _code(to_base64(checkpoint.root))
+        if filing.witnessed is not None:
+            covered = filing.witnessed.signed.checkpoint.size
+            yield "Entries witnessed", f"the first {covered:,}; {checkpoint.size - covered:,} not yet"
+            yield "Witnessed by", _text(in_words(filing.witnessed.by))
     if isinstance(outcome, Audit):
         yield "First entry read", f"{outcome.begun_at:,}"
         yield "Chain value", _code(to_base64(outcome.chain))
@@ -177,9 +211,15 @@ def _facts(filing: Filing, outcome: Audit | AccessLogError, ended: int) -> Itera
 
 
 def _keys(keys: Sequence[VerifierKey]) -> Iterator[tuple[str, str]]:
-    kinds = {0x01: "Ed25519", 0x04: "Ed25519 cosignature", 0x06: "ML-DSA-44"}
     for key in keys:
-        yield key.id.hex(), f"{_code(key.name)}<br>{kinds[key.type]}"
+        yield key.id.hex(), f"{_code(key.name)}<br>{_KINDS[key.type]}"
+
+
+def _witnesses(policy: Policy) -> Iterator[tuple[str, str]]:
+    for each in policy.witnesses.values():
+        key = each.key
+        name = plain(each.name.decode(errors="backslashreplace"))
+        yield name, f"{_code(key.name)} {key.id.hex()}<br>{_KINDS[key.type]}"
 
 
 def _tool(tool: Tool) -> Iterator[tuple[str, str]]:

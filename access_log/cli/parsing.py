@@ -72,10 +72,10 @@ class _Parser(argparse.ArgumentParser):
 # ── Arguments that several commands take ─────────────────────────────────────────────────────────
 
 
-def log_key(parser: Parser) -> None:
-    """`--log-key KEY`, read by `reading.keys`."""
+def log_key(parser: Parser, *, required: bool = True) -> None:
+    """`--log-key KEY`, read by `reading.keys`, or by `reading.log_keys` where a policy may stand for it."""
     parser.add_argument(
-        "--log-key", required=True, metavar="KEY", help="the log's verifier key, or a file that holds it"
+        "--log-key", required=required, metavar="KEY", help="the log's verifier key, or a file that holds it"
     )
 
 

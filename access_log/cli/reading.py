@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from access_log.checkpoint import MAX_NOTE, VerifierKey, open_note, parse_keys
 from access_log.contradiction import Signed
 from access_log.errors import AccessLogError, FormatError, SourceError, VerificationError
+from access_log.policy import MAX_POLICY, Policy
 from access_log.sources import Source, source_of
 
 _MAX_KEYS: Final = 64 * 1024
@@ -47,6 +48,39 @@ def keys(named: str, option: str = "--log-key") -> tuple[VerifierKey, ...]:
         raise SourceError(
             f"{option} cannot be used ({reason}): take the key from a place you trust"
         ) from None
+
+
+def policy(file: str) -> Policy:
+    """Read a policy.
+
+    Raises:
+        SourceError: It cannot be read, or is none.
+    """
+    try:
+        return Policy.parse(read(file, MAX_POLICY))
+    except FormatError as error:
+        raise SourceError(f"{file} cannot be used as a policy ({error})") from None
+
+
+def log_keys(named: str | None, policy: Policy | None) -> tuple[VerifierKey, ...]:
+    """The log's keys, which a policy's `log` lines name, or else `--log-key`.
+
+    Args:
+        named: What `--log-key` was given, if it was.
+        policy: That of `--policy`, if there is one.
+
+    Raises:
+        SourceError: Neither names a key, both do, or `--log-key` cannot be used.
+    """
+    listed = () if policy is None else policy.log_keys
+    if listed and named is not None:
+        raise SourceError("the policy names the log's keys itself: leave --log-key out, or its log lines")
+    if listed:
+        return listed
+    if named is None:
+        lacking = "" if policy is None else "the policy has no log line: "
+        raise SourceError(f"{lacking}give the log's key with --log-key, from a place you trust")
+    return keys(named)
 
 
 def checkpoint(file: str, keys: Sequence[VerifierKey], what: str) -> Signed:

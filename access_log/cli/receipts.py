@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from access_log.cli import reading
+from access_log.cli.cosigning import in_json, in_words
 from access_log.cli.output import Report, iso
 from access_log.cli.parsing import Command, Parser, log_key
+from access_log.cosigned import Cosigner, cosigners
 from access_log.entry import EntryType
-from access_log.errors import FormatError, SourceError
 from access_log.note import Signature, verify_note
 from access_log.payload import JSON
-from access_log.policy import MAX_POLICY, Policy
+from access_log.policy import Policy
 from access_log.receipt import MAX_RECEIPT, VerifiedReceipt, parse_receipt, verify_receipt
 
 _WORDS: Final = {
@@ -66,23 +67,20 @@ class Standing:
     """How a receipt's checkpoint stands under a policy.
 
     Attributes:
-        witnesses: The names in the policy of those who cosigned it, each with its POSIX seconds.
+        witnesses: Those of the policy who cosigned it.
         lacking: What it lacks to be witnessed, in words; None if it is.
     """
 
-    witnesses: tuple[tuple[str, int], ...]
+    witnesses: tuple[Cosigner, ...]
     lacking: str | None
 
 
 def standing_of(receipt: VerifiedReceipt, policy: Policy, signatures: tuple[Signature, ...]) -> Standing:
     """Whether a verified receipt is witnessed, by whom and when (FORMAT 7)."""
-    times = {each.key: each.time for each in signatures}
-    cosigned = [each for each in policy.witnesses.values() if each.key in times]
     lacking = policy.shortfall(receipt.checkpoint.origin, signatures)
     if lacking is None and policy.quorum is None:
         lacking = "the policy asks for no cosignature"
-    names = [(each.name.decode(errors="backslashreplace"), times[each.key] or 0) for each in cosigned]
-    return Standing(tuple(names), lacking)
+    return Standing(cosigners(policy, signatures), lacking)
 
 
 def _arguments(parser: Parser) -> None:
@@ -100,35 +98,25 @@ def _run(options: argparse.Namespace) -> Report:
     report = report_of(receipt)
     if options.policy is None:
         return report
-    policy = _policy(options.policy)
+    policy = reading.policy(options.policy)
     note = parse_receipt(reading.text(options.receipt, MAX_RECEIPT, "the receipt")).note
     trusted = (*reading.keys(options.log_key), *policy.log_keys, *policy.witness_keys)
     _, signatures = verify_note(note, list(dict.fromkeys(trusted)))
     return _with_standing(report, standing_of(receipt, policy, signatures))
 
 
-def _policy(file: str) -> Policy:
-    try:
-        return Policy.parse(reading.read(file, MAX_POLICY))
-    except FormatError as error:
-        raise SourceError(f"{file} cannot be used as a policy ({error})") from None
-
-
 def _with_standing(report: Report, standing: Standing) -> Report:
-    by = [f"{name} at {iso(seconds * 1000)}" if seconds else name for name, seconds in standing.witnesses]
+    by = in_words(standing.witnesses)
     found: dict[str, JSON] = {
         **report.found,
         "status": "logged" if standing.lacking else "witnessed",
-        "witnesses": [
-            {"name": name, "time": iso(seconds * 1000) if seconds else None}
-            for name, seconds in standing.witnesses
-        ],
+        "witnesses": in_json(standing.witnesses),
         "lacking": standing.lacking,
     }
     if standing.lacking is None:
-        words = f"  Witnessed as the policy asks, by {', '.join(by)}. Each cosigns one history of a log."
+        words = f"  Witnessed as the policy asks, by {by}. Each cosigns one history of a log."
     else:
-        cosigned = f" So far {', '.join(by)} cosigned it." if by else ""
+        cosigned = f" So far {by} cosigned it." if by else ""
         words = (
             f"  Logged, and not witnessed as the policy asks: {standing.lacking}.{cosigned}\n"
             f"  Ask the log for a newer receipt: /log/proof/{found['index']}."

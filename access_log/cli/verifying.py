@@ -7,11 +7,13 @@ from typing import Final
 
 from access_log.checkpoint import VerifierKey
 from access_log.cli import reading, writing
+from access_log.cli.cosigning import in_json, in_words
 from access_log.cli.filing import Filing, page
 from access_log.cli.output import Report, complain, iso, progress
 from access_log.cli.parsing import Command, Parser, jobs, log_key, log_source
 from access_log.cli.tool import this_tool
 from access_log.contradiction import Signed
+from access_log.cosigned import Witnessed, read_witnessed, require_witnessed
 from access_log.encoding import to_base64
 from access_log.errors import AccessLogError, SourceError
 from access_log.payload import JSON
@@ -24,7 +26,13 @@ _CONNECTIONS: Final = 8
 
 def _arguments(parser: Parser) -> None:
     log_source(parser)
-    log_key(parser)
+    log_key(parser, required=False)
+    parser.add_argument(
+        "--policy",
+        metavar="FILE",
+        help="also show that witnesses cosigned a checkpoint of this log as this policy asks; its log lines "
+        "take the place of --log-key",
+    )
     parser.add_argument(
         "--from-checkpoint",
         metavar="FILE",
@@ -51,19 +59,29 @@ def _arguments(parser: Parser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Report:
-    keys = reading.keys(options.log_key)
+    policy = None if options.policy is None else reading.policy(options.policy)
+    keys = reading.log_keys(options.log_key, policy)
     source = reading.source(options)
     earlier = [reading.checkpoint(file, keys, "the earlier checkpoint") for file in options.from_checkpoint]
     resume = None if options.state is None else _resumed(options.state, keys)
     side_by_side = options.jobs or (_CONNECTIONS if isinstance(source, Website) else _cores())
     filing = Filing(
-        options.log, keys, this_tool(), _now(), earlier=[*earlier, *([resume[1]] if resume else [])]
+        options.log,
+        keys,
+        this_tool(),
+        _now(),
+        earlier=[*earlier, *([resume[1]] if resume else [])],
+        policy=policy,
     )
     try:
         with progress() as show:
+            shown = None if policy is None else read_witnessed(source)
             signed = filing.signed = signed_checkpoint(source, keys)
+            if policy is not None:
+                filing.witnessed = require_witnessed(policy, keys, signed, shown)  # (8)
+            held_to = [*earlier, *([filing.witnessed.signed] if filing.witnessed else [])]
             audit = verify_signed(
-                source, signed, earlier=earlier, resume=resume, jobs=side_by_side, progress=show
+                source, signed, earlier=held_to, resume=resume, jobs=side_by_side, progress=show
             )
     except AccessLogError as error:
         try:
@@ -74,7 +92,8 @@ def _run(options: argparse.Namespace) -> Report:
     _file(options, filing, audit)
     if options.state is not None:
         writing.replace(options.state, write_state(audit.position, audit.signed), private=True)
-    return _report(audit, earlier)
+    report = _report(audit, earlier)
+    return report if policy is None else _with_witnesses(report, audit, filing.witnessed)
 
 
 def _file(options: argparse.Namespace, filing: Filing, outcome: Audit | AccessLogError) -> None:
@@ -132,6 +151,28 @@ def _report(audit: Audit, earlier: list[Signed]) -> Report:
     return Report(found, words)
 
 
+def _with_witnesses(report: Report, audit: Audit, witnessed: Witnessed | None) -> Report:
+    if witnessed is None:
+        return Report(
+            {**report.found, "witnessed": None}, f"{report.words}\n  The policy asks for no cosignature."
+        )
+    checkpoint = witnessed.signed.checkpoint
+    behind = audit.checkpoint.size - checkpoint.size
+    found: dict[str, JSON] = {
+        **report.found,
+        "witnessed": {
+            "size": checkpoint.size,
+            "root": to_base64(checkpoint.root),
+            "witnesses": in_json(witnessed.by),
+            "not_yet": behind,
+        },
+    }
+    by = in_words(witnessed.by)
+    words = f"  Witnessed as the policy asks: the first {checkpoint.size:,} entries, by {by}.\n"
+    words += f"  The last {behind:,} are not witnessed yet." if behind else "  None is left unwitnessed."
+    return Report(found, f"{report.words}\n{words}")
+
+
 COMMAND: Final = Command(
     name="verify",
     does="audit a whole published log",
@@ -139,6 +180,7 @@ COMMAND: Final = Command(
         "verify https://vault.example/log --log-key log.key",
         "verify ./log --log-key log.key --from-checkpoint last-month.checkpoint",
         "verify https://vault.example/log --log-key log.key --state my.state",
+        "verify https://vault.example/log --policy witnesses.policy",
         "verify ./log --log-key log.key --report audit.html",
         "verify ./log --log-key vault.example/log/2026+1a2b3c4d+AQID... --json",
     ),

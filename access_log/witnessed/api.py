@@ -1,8 +1,6 @@
 """The newest witnessed checkpoint and new receipts, over HTTP, for anyone (FORMAT 7, 8)."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -11,14 +9,12 @@ from fastapi.responses import PlainTextResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import reading, stored
-from access_log.checkpoint import Checkpoint
 from access_log.encoding import from_decimal
-from access_log.errors import FormatError, LogStateError, VerificationError
+from access_log.errors import FormatError, LogStateError
 from access_log.log import Log
-from access_log.policy import Policy, open_under_policy
+from access_log.policy import Policy
 from access_log.receipt import write_receipt
-from access_log.verifier_keys import VerifierKey
-from access_log.witness import remembered
+from access_log.witnessed.newest import newest_witnessed
 
 _SHORT = "public, max-age=2"
 _MINUTES = "public, max-age=300"
@@ -30,14 +26,6 @@ _ABSENT: dict[int | str, dict[str, Any]] = {
     }
 }
 EntryIndex = Annotated[str, Path(description="Where the entry stands in the log, from 0")]
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """A checkpoint, and the note it stands in."""
-
-    size: int
-    note: str
 
 
 def witnessed_router(log: Log, policy: Policy | None) -> APIRouter:
@@ -58,7 +46,7 @@ def witnessed_router(log: Log, policy: Policy | None) -> APIRouter:
     async def witnessed() -> Response:
         """The checkpoint with the cosignatures of the vault's policy; it may be behind `/log/checkpoint`."""
         async with log.engine.connect() as connection:
-            found = await _witnessed(log, connection, policy)
+            found = await newest_witnessed(log, connection, policy)
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return _text(found.note, _SHORT)
@@ -76,47 +64,28 @@ def witnessed_router(log: Log, policy: Policy | None) -> APIRouter:
         if at >= raised.size:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         async with log.engine.connect() as connection:
-            found = await _witnessed(log, connection, policy)
-            if found is not None and at < found.size:
-                return _text(await _receipt(log, connection, at, found), _MINUTES)
-            return _text(await _receipt(log, connection, at, Noted(raised.size, raised.note)), _SHORT)
+            found = await newest_witnessed(log, connection, policy)
+            if found is not None and at < found.checkpoint.size:
+                return _text(await _receipt(log, connection, at, found.checkpoint.size, found.note), _MINUTES)
+            return _text(await _receipt(log, connection, at, raised.size, raised.note), _SHORT)
 
     return router
 
 
-async def _witnessed(log: Log, connection: AsyncConnection, policy: Policy | None) -> Noted | None:
-    """The newest checkpoint that the policy's quorum cosigned, verified again; None if there is none."""
-    note = None if policy is None else await remembered.newest_witnessed(connection, log.number)
-    if policy is None or note is None:
-        return None
-    # The database's word is not enough, and the policy may have changed since.
-    checkpoint = await asyncio.to_thread(_opened, note, policy, await log.every_verifier_key())
-    return (
-        Noted(checkpoint.size, note) if checkpoint is not None and checkpoint.origin == log.origin else None
-    )
-
-
-def _opened(note: str, policy: Policy, keys: Sequence[VerifierKey]) -> Checkpoint | None:
-    try:
-        return open_under_policy(note, policy, keys)[0]
-    except (FormatError, VerificationError):
-        return None
-
-
-async def _receipt(log: Log, connection: AsyncConnection, index: int, noted: Noted) -> str:
-    """The receipt of an entry against a checkpoint that covers it.
+async def _receipt(log: Log, connection: AsyncConnection, index: int, size: int, note: str) -> str:
+    """The receipt of an entry against a checkpoint of this size that covers it.
 
     Raises:
         HTTPException: the entry, or what proves it, is gone from the database.
     """
     try:
         found = await reading.entries(connection, log.number, log.archive, index, index + 1)
-        proof = await stored.proof(connection, log.number, index, noted.size)
+        proof = await stored.proof(connection, log.number, index, size)
     except LogStateError:
         raise HTTPException(HTTPStatus.NOT_FOUND) from None
     if not found:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return write_receipt(found[0][1], index, proof, noted.note)
+    return write_receipt(found[0][1], index, proof, note)
 
 
 def _index(path: str) -> int:

@@ -224,7 +224,6 @@ def test_a_key_file_that_is_no_text_or_too_long(
         (),
         ("unknown",),
         ("verify",),
-        ("verify", "."),
         ("verify", ".", "--log-key", "k", "--jobs", "0"),
         ("verify", ".", "--log-key", "k", "--jobs", "many"),
         ("check-opening", "--log-key", "k"),

@@ -19,7 +19,7 @@ from access_log.roots.log import RootsLog
 from access_log.signing_keys import SigningKey
 from access_log.sources import Directory
 from access_log.web import Website
-from access_log.witness.witnessing import Witnessing
+from access_log.witness.witnessing import Witnessing, urls_of
 from consent.copies import CopySigner
 from consent.oauth.dpop import Nonces
 from consent.oauth.profile import Profile
@@ -248,8 +248,12 @@ def _references(settings: Settings) -> tuple[Reference, ...]:
     )
 
 
-def _witnessing(settings: Settings, log: Log) -> Witnessing | None:
-    """Who asks the witnesses of the policy that is named; None where none is."""
+def witness_policy(settings: Settings) -> Policy | None:
+    """Whose cosignatures are obtained; None where no policy is named.
+
+    Raises:
+        NoWitnessPolicyError: one is needed and none is named, or it cannot be used.
+    """
     if settings.witness_policy is None:
         if settings.witness_mode == "sync":
             raise NoWitnessPolicyError(
@@ -258,18 +262,27 @@ def _witnessing(settings: Settings, log: Log) -> Witnessing | None:
         return None
     try:
         policy = Policy.parse(settings.witness_policy.read_bytes())
-        return Witnessing(
-            log.engine,
-            log.number,
-            log.origin,
-            policy,
-            log.every_verifier_key,
-            timeout=settings.witness_timeout_seconds,
-        )
+        urls_of(policy)
     except FormatError as error:
         raise NoWitnessPolicyError(
             f"the policy {settings.witness_policy} cannot be used ({error}): docs/operations.md shows one"
         ) from None
+    return policy
+
+
+def _witnessing(settings: Settings, log: Log) -> Witnessing | None:
+    """Who asks the witnesses of the policy that is named; None where none is."""
+    policy = witness_policy(settings)
+    if policy is None:
+        return None
+    return Witnessing(
+        log.engine,
+        log.number,
+        log.origin,
+        policy,
+        log.every_verifier_key,
+        timeout=settings.witness_timeout_seconds,
+    )
 
 
 def _roots(settings: Settings, log: Log, keys: VaultKeys) -> RootsLog:

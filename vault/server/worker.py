@@ -14,10 +14,12 @@ from access_log.entry import EntryType
 from access_log.errors import AccessLogError
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Payload
+from access_log.policy import Policy
 from access_log.publishing import publish
 from access_log.roots.log import RootsLog
 from access_log.roots.publishing import publish_roots
 from access_log.witness.witnessing import Outcome, Witnessing
+from access_log.witnessed.publishing import publish_witnessed
 from consent.oauth.replay import remove_expired
 from vault.records import covert
 from vault.records.covert_counts import count_last_month
@@ -45,11 +47,13 @@ async def make_partitions(log: Log) -> None:
     await log.make_partitions_ahead()
 
 
-async def publish_log(log: Log, roots: RootsLog, folder: Path) -> None:
+async def publish_log(log: Log, roots: RootsLog, folder: Path, policy: Policy | None = None) -> None:
     """Publishes what was raised since the last time; what keeps it from that goes to the operator's log."""
     try:
         done = await publish(log, folder)
         await publish_roots(roots, folder)
+        if policy is not None:
+            await publish_witnessed(log, folder, policy)
     except AccessLogError as error:
         _events.error("log_not_published", reason=str(error))
     else:
@@ -189,6 +193,6 @@ def worker_app(
         @queue.periodic(cron=_PUBLISH)
         @queue.task(name="publish", queueing_lock="publish", pass_context=False)
         async def _publish(timestamp: int) -> None:  # noqa: ARG001 -- the same
-            await publish_log(log, roots, publish_to)
+            await publish_log(log, roots, publish_to, None if witnessing is None else witnessing.policy)
 
     return queue

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from access_log import cli
-from access_log.checkpoint import Checkpoint
+from access_log.checkpoint import Checkpoint, open_note
 from access_log.entry import Entry, EntryType, first_chain
 from access_log.errors import FormatError
 from access_log.key_history import write_history
@@ -22,13 +22,15 @@ from access_log.merkle import leaf_hash
 from access_log.payload import Party, Payload
 from access_log.policy import Policy
 from access_log.receipt import write_receipt
+from access_log.signing_keys import CosigningKey
 from access_log.verifier_keys import ED25519_COSIGNATURE, VerifierKey
 from tests.access_log.persons import ANN, Persons, at
-from tests.access_log.simulator import ORIGIN, SIGNER, make_entries, publish, sign
+from tests.access_log.simulator import KEYS, ORIGIN, SIGNER, make_entries, publish, sign
 
 ROOT = Path(__file__).parents[3]
 KEY = SIGNER.verifier_key()
 ENTRIES = make_entries(300)
+COSIGNER = CosigningKey.from_seed("w.example", ED25519_COSIGNATURE, bytes(32))
 MEMORY: Final = 400 * 1024 * 1024
 """Address space, in bytes, within which Python and `cryptography` load with room for what a log may need."""
 
@@ -50,6 +52,10 @@ def given_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, text in texts.items():
         (folder / name).write_text(text)
     publish(ENTRIES).write_to(folder / "log")
+    note = sign(ENTRIES[:200])
+    line = COSIGNER.line(open_note(note, KEYS), 1_790_000_000)
+    (folder / "log" / "witnessed").write_text(note + line)
+    (folder / "policy").write_text(f"log {KEY}\nwitness one {COSIGNER.key}\nquorum one\n")
     (folder / "log" / "keys").write_text(write_history(()))
     person = Persons()
     for day in range(1, 20):
@@ -57,7 +63,7 @@ def given_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     person.publish().write_to(folder / "persons")
     (folder / "material").write_bytes(person.material().encode())
     assert cli.main(["verify", str(folder / "log"), "--log-key", KEY, "--state", str(folder / "state")]) == 0
-    return {name: folder / name for name in (*texts, "state", "log", "material", "persons")}
+    return {name: folder / name for name in (*texts, "policy", "state", "log", "material", "persons")}
 
 
 def commands(files: dict[str, Path]) -> dict[str, list[str]]:
@@ -71,6 +77,8 @@ def commands(files: dict[str, Path]) -> dict[str, list[str]]:
         "checkpoint": ["verify", log, "--log-key", key, "--from-checkpoint", str(files["checkpoint"])],
         "other": ["compare-checkpoints", str(files["checkpoint"]), str(files["other"]), "--log-key", key],
         "state": ["verify", log, "--log-key", key, "--state", str(files["state"])],
+        "policy": ["verify", log, "--policy", str(files["policy"])],
+        "log/witnessed": ["verify", log, "--policy", str(files["policy"])],
         "log/keys": ["follow-keys", log, "--log-key", key],
         "material": ["audit-person", str(files["material"]), str(files["persons"]), "--log-key", key],
         "log/checkpoint": ["verify", log, "--log-key", key],
@@ -98,8 +106,10 @@ KINDS = (
     "checkpoint",
     "other",
     "state",
+    "policy",
     "material",
     "log/keys",
+    "log/witnessed",
     "log/checkpoint",
     "log/tile/0/000",
     "log/tile/entries/001.p/44",

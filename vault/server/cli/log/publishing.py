@@ -9,11 +9,14 @@ from typing import Annotated
 import typer
 
 from access_log.errors import VerificationError
+from access_log.policy import Policy
 from access_log.publishing import Published
 from access_log.publishing import publish as publish_log
 from access_log.roots.log import RootsLog
 from access_log.roots.publishing import publish_roots
-from vault.server.assembly import open_roots
+from access_log.witness import remembered
+from access_log.witnessed.publishing import publish_witnessed
+from vault.server.assembly import open_roots, witness_policy
 from vault.server.cli.output import AsJson, print_json, progress
 from vault.server.database import check_schema, database_urls
 from vault.server.settings import Settings
@@ -35,6 +38,9 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Publish the log into a folder: entries and tiles first, the checkpoint last.
+
+    With a policy of witnesses (CREDITVAULT_WITNESS_POLICY) the newest checkpoint that they cosigned stands
+    beside it, as `witnessed`.
 
     Repeat it as often as you like: it goes on where it stopped, and never takes back what was published.
     Exit code 1 means that the stored entries are not those that were raised.
@@ -58,19 +64,22 @@ def publish(
 async def _publish(
     settings: Settings, place: Path, every: float | None, *, whole: bool, as_json: bool
 ) -> None:
+    policy = witness_policy(settings)
     with database_urls(settings) as urls:
         check_schema(urls.application)
         async with open_roots(settings, urls.application) as roots:
-            done = await _once(roots, place, whole=whole)
+            cosigned = await _cosigned(roots, policy)
+            done = await _once(roots, place, policy, whole=whole)
             _tell(place, done, as_json=as_json, one_line=every is not None)
             while every is not None:
                 await asyncio.sleep(every)
-                if (await asyncio.to_thread(roots.log.outside.read)).size > done.size:
-                    done = await _once(roots, place)
+                before, cosigned = cosigned, await _cosigned(roots, policy)
+                if (await asyncio.to_thread(roots.log.outside.read)).size > done.size or cosigned != before:
+                    done = await _once(roots, place, policy)
                     _tell(place, done, as_json=as_json, one_line=True)
 
 
-async def _once(roots: RootsLog, place: Path, *, whole: bool = False) -> Published:
+async def _once(roots: RootsLog, place: Path, policy: Policy | None, *, whole: bool = False) -> Published:
     with progress("publishing") as bar:
         task = bar.task_ids[0]
 
@@ -79,7 +88,17 @@ async def _once(roots: RootsLog, place: Path, *, whole: bool = False) -> Publish
 
         published = await publish_log(roots.log, place, whole=whole, progress=show)
         await publish_roots(roots, place)
+        if policy is not None:
+            await publish_witnessed(roots.log, place, policy)
     return published
+
+
+async def _cosigned(roots: RootsLog, policy: Policy | None) -> str | None:
+    """What the database remembers as the newest witnessed checkpoint."""
+    if policy is None:
+        return None
+    async with roots.log.engine.connect() as connection:
+        return await remembered.newest_witnessed(connection, roots.log.number)
 
 
 def _tell(place: Path, done: Published, *, as_json: bool, one_line: bool) -> None:
