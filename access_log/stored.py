@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from access_log.encoding import HASH_SIZE
 from access_log.entry import next_chain
 from access_log.errors import LogStateError
 from access_log.merkle import Frontier, Node, consistency_proof, full_root, inclusion_proof, leaf_hash
@@ -25,15 +26,26 @@ _TILE_ROOTS = text(
 _TILE_HASHES = text(
     "SELECT hashes FROM access_log.tile WHERE log = :log AND level = :level AND index = :index"
 )
+# All that a proof reads, each tile as one row: full tiles; tiles made of the roots of those below; the
+# unfinished tile of level 0, made of the entries, which for a log of roots stand in a table of their own.
 _TILES_AT_ONCE = text(
-    "SELECT false AS is_root, t.level, t.index, t.hashes AS raw FROM access_log.tile t"
+    "WITH cut AS (SELECT level, index, index * :wide AS first, index * :wide + width AS beyond"
+    " FROM unnest(CAST(:cut_levels AS smallint[]), CAST(:cut_indexes AS bigint[]),"
+    " CAST(:cut_widths AS bigint[])) AS t (level, index, width))"
+    " SELECT t.level, t.index, t.hashes AS raw FROM access_log.tile t"
     " JOIN unnest(CAST(:levels AS smallint[]), CAST(:indexes AS bigint[])) AS f (level, index)"
     " ON t.level = f.level AND t.index = f.index WHERE t.log = :log"
     " UNION ALL"
-    " SELECT true, t.level, t.index, t.root FROM access_log.tile t"
-    " JOIN unnest(CAST(:below AS smallint[]), CAST(:firsts AS bigint[]), CAST(:ends AS bigint[]))"
-    " AS c (level, first, beyond) ON t.level = c.level AND t.index >= c.first AND t.index < c.beyond"
-    " WHERE t.log = :log ORDER BY is_root, level, index"
+    " SELECT level, index, (SELECT string_agg(t.root, '' ORDER BY t.index) FROM access_log.tile t"
+    "  WHERE t.log = :log AND t.level = cut.level - 1 AND t.index >= first AND t.index < beyond)"
+    " FROM cut WHERE level > 0"
+    " UNION ALL"
+    " SELECT level, index, (SELECT string_agg(sha256('\\x00'::bytea || t.raw), '' ORDER BY t.index) FROM ("
+    "  SELECT index, entry AS raw FROM access_log.entry"
+    "  WHERE log = :log AND index >= first AND index < beyond"
+    "  UNION ALL"
+    "  SELECT index, leaf FROM access_log.root WHERE log = :log AND index >= first AND index < beyond) AS t)"
+    " FROM cut WHERE level = 0"
 )
 _WRITE_TILES = text(
     "INSERT INTO access_log.tile (log, level, index, hashes, root)"
@@ -187,29 +199,23 @@ async def _prove(
 async def _tiles_at_once(
     connection: AsyncConnection, log: int, widths: Mapping[tuple[int, int], int]
 ) -> dict[tuple[int, int], bytes]:
-    """Those of these tiles that are stored, or are made of roots of stored ones: one statement for all."""
+    """Those of these tiles that are stored, or are made of what is stored below: one statement for all."""
     full = [place for place, width in widths.items() if width == WIDTH]
-    cut = [(level, n, width) for (level, n), width in widths.items() if width < WIDTH and level]
+    cut = [place for place, width in widths.items() if width < WIDTH]
     rows = await connection.execute(
         _TILES_AT_ONCE,
         {
             "log": log,
+            "wide": WIDTH,
             "levels": [level for level, _ in full],
             "indexes": [n for _, n in full],
-            "below": [level - 1 for level, _, _ in cut],
-            "firsts": [n * WIDTH for _, n, _ in cut],
-            "ends": [n * WIDTH + width for _, n, width in cut],
+            "cut_levels": [level for level, _ in cut],
+            "cut_indexes": [n for _, n in cut],
+            "cut_widths": [widths[place] for place in cut],
         },
     )
-    found: dict[tuple[int, int], bytes] = {}
-    roots: dict[tuple[int, int], list[bytes]] = {}
-    for is_root, level, index, raw in rows:
-        if is_root:
-            roots.setdefault((level + 1, index // WIDTH), []).append(raw)
-        else:
-            found[level, index] = raw
-    found |= {place: b"".join(row) for place, row in roots.items() if len(row) == widths[place]}
-    return found
+    found = {(level, n): raw for level, n, raw in rows if raw is not None}
+    return {place: raw for place, raw in found.items() if len(raw) == widths[place] * HASH_SIZE}
 
 
 async def check_head(

@@ -6,11 +6,12 @@ Source: c2sp.org/tlog-tiles, height 8. Everything here is pure; who reads or sto
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from access_log.encoding import HASH_SIZE
 from access_log.errors import FormatError
-from access_log.merkle import Node, full_root
+from access_log.merkle import Node, full_root, parents
 
 HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
@@ -21,6 +22,7 @@ _MAX_LEVEL: Final = 63
 _GROUP: Final = 1000
 _MAX_INDEX: Final = 2**63 // WIDTH
 _MAX_ENTRY: Final = 0xFFFF
+_TILES_REMEMBERED: Final = 512  # of 16 KB each with what is made of it
 _PATH: Final = re.compile(r"tile/(entries|[0-9]{1,2})/(.+)", re.ASCII)
 _INDEX: Final = re.compile(r"((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?", re.ASCII)
 
@@ -213,7 +215,7 @@ def tile_root(tile: bytes) -> bytes:
 def node_reader(read_tile: ReadTile) -> Node:
     """Make the `node(level, index)` of merkle.py from tiles; each tile is read once.
 
-    The returned function raises FormatError where a tile holds too few hashes.
+    The returned function raises FormatError where a tile holds too few hashes, or part of one.
     """
     tiles: dict[tuple[int, int], bytes] = {}
 
@@ -222,12 +224,28 @@ def node_reader(read_tile: ReadTile) -> Node:
         n, first = divmod(index << height, WIDTH)
         if (tile_level, n) not in tiles:
             tiles[tile_level, n] = read_tile(tile_level, n)
-        hashes = hashes_in(tiles[tile_level, n])[first : first + (1 << height)]
-        if len(hashes) != 1 << height:
+        row = _rows(tiles[tile_level, n])[height]
+        at = (first >> height) * HASH_SIZE
+        found = row[at : at + HASH_SIZE]
+        if len(found) != HASH_SIZE:
             raise FormatError(f"{tile_path(tile_level, n)} has too few hashes")
-        return full_root(hashes)
+        return found
 
     return node
+
+
+@lru_cache(maxsize=_TILES_REMEMBERED)
+def _rows(tile: bytes) -> tuple[bytes, ...]:
+    """The hashes within a tile, one row for each height from 0 to 7, each joined.
+
+    Remembered by the tile's content, which is all they depend on: proofs of one tree share its upper tiles.
+    """
+    row = hashes_in(tile)
+    rows = [tile]
+    for _ in range(1, HEIGHT):
+        row = parents(row)
+        rows.append(b"".join(row))
+    return tuple(rows)
 
 
 def tiles_needed(use: Callable[[Node], object]) -> list[tuple[int, int]]:
