@@ -14,6 +14,7 @@ from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 from hmac import compare_digest
+from json.encoder import encode_basestring
 from typing import Final, TypeAlias, cast
 
 from access_log.encoding import HASH_SIZE, from_base64, to_base64
@@ -227,7 +228,7 @@ class Payload:
         """
         self._require_place()
         # Put together by hand: the encoder would be made anew for every payload.
-        values = ",".join(map(_ENCODER.encode, self.texts))
+        values = ",".join(map(encode_basestring, self.texts))
         return (
             f'{{"v":{VERSION},"type":{self.type:d},"blind":"{to_base64(self.blind)}",'
             f'"salts":"{to_base64(self.salts)}","values":[{values}]}}'
@@ -388,7 +389,8 @@ def _commitment(entry_type: EntryType, digests: Sequence[bytes], blind: bytes, l
 def _text(value: JSON) -> tuple[str, bytes]:
     """The JSON text that will be stored, and its bytes, which are hashed."""
     try:
-        text = _ENCODER.encode(value)
+        # Most values are strings, and their encoder alone takes a third of the time.
+        text = encode_basestring(value) if type(value) is str else _ENCODER.encode(value)
         return text, text.encode()
     except (TypeError, ValueError, RecursionError):
         raise FormatError("a value of the payload has no JSON form") from None
