@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from access_log.entry import SIZE, EntryType, first_chain
 from access_log.merkle import Frontier, full_root
 from access_log.tiles import WIDTH
-from bench import append, proof
+from bench import append, audit, proof, publish
 from bench.stage import Stage
 from vault.server.embedded import OWNER
 
@@ -40,6 +40,8 @@ class LargeFigures:
     made: float
     disk: int
     proof: proof.ProofFigures
+    publish: publish.PublishFigures
+    folder: audit.FolderFigures
     append: append.AppendFigures
 
 
@@ -49,7 +51,8 @@ def measure(at: Stage, entries: int, batch: int) -> LargeFigures:
     disk = _make(at, entries)
     made = time.perf_counter() - started
     proved = proof.measure(at)
-    return LargeFigures(entries, made, disk, proved, append.measure(at, 20 * batch, batch))
+    published, folder = publish.measure(at), audit.measure_folder(at, 1)
+    return LargeFigures(entries, made, disk, proved, published, folder, append.measure(at, 20 * batch, batch))
 
 
 def _make(at: Stage, entries: int) -> int:
