@@ -17,16 +17,14 @@ from stdnum.exceptions import ValidationError
 
 from access_log.log import Writing
 from consent import terms
+from consent.body_keys import public_keys
 from consent.errors import InvalidError, StateError, UnknownError
 from consent.journal import Actor, write_register_event
-from consent.oauth.errors import KeyPolicyError
-from consent.oauth.jose import import_public_key
 from consent.tables import body, officer
 
 CAPACITIES = ("ask", "furnish", "inspect")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LONGEST_URI = 2000
-_MAX_KEYS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,7 @@ class NewBody:
         redirect_uris: https, or http on loopback; compared exactly.
         purposes: the purposes it is certified for.
         capacities: of `ask`, `furnish`, `inspect`.
+        jwks_uri: where it publishes its keys; `jwks` then holds those found there.
     """
 
     uscc: str
@@ -60,6 +59,7 @@ class NewBody:
     redirect_uris: tuple[str, ...] = ()
     purposes: tuple[str, ...] = ()
     capacities: tuple[str, ...] = ("ask",)
+    jwks_uri: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,9 @@ class Body:
     status_since: datetime
     appeal: str | None
     registered_at: datetime
+    jwks_uri: str | None
+    jwks_fetched_at: datetime | None
+    jwks_tried_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ async def add_body(writing: Writing, new: NewBody, actor: Actor) -> UUID:
             "status": "active",
             "status_since": writing.now,
             "registered_at": writing.now,
+            "jwks_fetched_at": None if new.jwks_uri is None else writing.now,
         },
     )
     await write_register_event(writing, "body.registered", body_id, actor, values, body_id=body_id)
@@ -176,21 +180,6 @@ async def strike_off_body(
         InvalidError: the reason says nothing.
     """
     await _change_status(writing, body_id, _STRIKING_OFF, reason, actor, appeal=appeal)
-
-
-async def replace_keys(writing: Writing, body_id: UUID, jwks: Mapping[str, Any], actor: Actor) -> None:
-    """Replaces a body's keys; during a rotation the set holds the old key and the new one.
-
-    Raises:
-        UnknownError: no such body.
-        KeyPolicyError: a key does not meet the profile.
-    """
-    public = public_keys(jwks)
-    await _require_body(writing.connection, body_id)
-    await writing.connection.execute(update(body).where(body.c.body_id == body_id).values(jwks=public))
-    await write_register_event(
-        writing, "body.keys_replaced", body_id, actor, {"jwks": public}, body_id=body_id
-    )
 
 
 async def add_officer(writing: Writing, new: NewOfficer, actor: Actor) -> UUID:
@@ -277,25 +266,6 @@ async def list_officers(connection: AsyncConnection, body_id: UUID) -> list[Offi
     return [Officer(**row) for row in rows.mappings()]
 
 
-def public_keys(jwks: Mapping[str, Any]) -> dict[str, Any]:
-    """A key set as the register keeps it: public, of the profile, each key with a `kid` of its own.
-
-    Raises:
-        KeyPolicyError: it is no key set, a `kid` is missing or not its own, or a key is not of the profile.
-    """
-    entries = jwks.get("keys")
-    if not isinstance(entries, list) or not 1 <= len(entries) <= _MAX_KEYS:
-        raise KeyPolicyError(f'Send {{"keys": [...]}} with 1 to {_MAX_KEYS} public keys.')
-    kept: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        key = import_public_key(entry).as_dict(private=False)
-        kid = entry.get("kid")
-        if not isinstance(kid, str) or not kid or not kid.isprintable() or kid in kept:
-            raise KeyPolicyError("Each key must have a kid of its own.")
-        kept[kid] = {**key, "kid": kid, "use": "sig"}
-    return {"keys": list(kept.values())}
-
-
 def _checked(new: NewBody) -> dict[str, Any]:
     try:
         uscc = credit_code.validate(new.uscc)
@@ -314,6 +284,7 @@ def _checked(new: NewBody) -> dict[str, Any]:
             "contact": terms.text(new.contact.contact, "contact for citizens"),
         },
         "jwks": public_keys(new.jwks),
+        "jwks_uri": new.jwks_uri,
         "redirect_uris": list(new.redirect_uris),
         "purposes": terms.purposes(new.purposes),
         "capacities": sorted(set(new.capacities)),

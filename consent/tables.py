@@ -51,6 +51,9 @@ body = Table(
     Column("status_since", DateTime(timezone=True), nullable=False),
     Column("appeal", Text, comment="where the status can be appealed, or what became of the appeal"),
     Column("registered_at", DateTime(timezone=True), nullable=False),
+    Column("jwks_uri", Text, comment="where the body publishes its keys; jwks holds those last found there"),
+    Column("jwks_fetched_at", DateTime(timezone=True), comment="when they were last found there"),
+    Column("jwks_tried_at", DateTime(timezone=True), comment="when they were last asked for"),
     CheckConstraint("uscc ~ '^[0-9A-Z]{18}$'", name="uscc"),
     CheckConstraint("kind ~ '^[a-z][a-z-]*$'", name="kind"),
     CheckConstraint(
@@ -58,6 +61,7 @@ body = Table(
     ),
     CheckConstraint("status IN ('active', 'suspended', 'struck-off')", name="status"),
     CheckConstraint("status = 'active' OR status_reason IS NOT NULL", name="status_reason"),
+    CheckConstraint("(jwks_uri IS NULL) = (jwks_fetched_at IS NULL)", name="jwks_uri"),
 )
 
 officer = Table(

@@ -27,8 +27,10 @@ from consent.oauth.adapter import (
 )
 from consent.oauth.authorize import AuthorizationPages
 from consent.oauth.citizens import Citizens, ConsentPage, SubjectHasher
+from consent.oauth.client_keys import ClientKeys
 from consent.oauth.endpoints import ClientEndpoints
 from consent.oauth.errors import RequestFormError
+from consent.oauth.jwks_uri import PublishedKeys
 from consent.oauth.profile import (
     AUTHORIZE_PATH,
     INTROSPECT_PATH,
@@ -58,6 +60,7 @@ def oauth_router(
     citizens: Citizens,
     page: ConsentPage,
     keeper: Keeper,
+    published: PublishedKeys,
 ) -> APIRouter:
     """The authorization server.
 
@@ -70,9 +73,10 @@ def oauth_router(
         citizens: sign-in of people.
         page: renders the consent page.
         keeper: stated in each consent record; signs the person's copy.
+        published: where keys of bodies are looked for.
     """
     router = APIRouter(tags=["OAuth"])
-    clients = ClientEndpoints(profile, engine, catalogue, hasher)
+    clients = ClientEndpoints(profile, engine, catalogue, hasher, ClientKeys(log, published))
     people = AuthorizationPages(
         profile, engine, log, catalogue=catalogue, citizens=citizens, page=page, keeper=keeper
     )

@@ -11,7 +11,7 @@ What an assertion must be, in the order it is checked; Authlib checks 3, half of
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from sqlalchemy import Connection, RowMapping, select
 from consent.oauth import jose
 from consent.oauth.adapter import RefusedError
 from consent.oauth.citizens import AskingBody
+from consent.oauth.client_keys import FRESH, LAST
 from consent.oauth.errors import SignatureError
 from consent.oauth.metadata import AUTHENTICATION, GRANT_TYPES
 from consent.oauth.replay import record_assertion
@@ -49,8 +50,15 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         self.capacities = frozenset(row["capacities"])
         self.purposes = frozenset(row["purposes"])
         self.keys = row["jwks"]
+        self.publishes_keys = row["jwks_uri"] is not None
+        self._keys_found_at: datetime | None = row["jwks_fetched_at"]
         self.as_shown = AskingBody(row["name"], row["kind"], row["uscc"], **row["contact"])
         self._redirect_uris = tuple(row["redirect_uris"])
+
+    def keys_are_older(self, than: timedelta, now: float) -> bool:
+        """Whether the keys it publishes were last found longer ago; never so of keys it handed in."""
+        found_at = self._keys_found_at
+        return found_at is not None and found_at + than < datetime.fromtimestamp(now, UTC)
 
     def get_client_id(self) -> str:
         """The body's id."""
@@ -95,6 +103,18 @@ def find_client(connection: Connection, client_id: str) -> Client | None:
     return client if client.may_authenticate else None
 
 
+class KeysWantedError(Exception):
+    """The keys a client publishes must be looked for before its assertion can be judged.
+
+    Attributes:
+        body_id: whose keys.
+    """
+
+    def __init__(self, body_id: UUID) -> None:
+        super().__init__()
+        self.body_id = body_id
+
+
 class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authlib carries no types
     """Authlib's `private_key_jwt`, with every check of this file's head.
 
@@ -102,15 +122,17 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authli
         issuer: what `aud` must be.
         connection: in whose transaction the assertion is recorded as used.
         now: seconds since the epoch.
+        renewed: whether the keys the client publishes were just looked for: then the known ones decide.
     """
 
     CLIENT_AUTH_METHOD = AUTHENTICATION
 
-    def __init__(self, issuer: str, connection: Connection, now: float) -> None:
+    def __init__(self, issuer: str, connection: Connection, now: float, *, renewed: bool) -> None:
         super().__init__()
         self._issuer = issuer
         self._connection = connection
         self._now = now
+        self._renewed = renewed
 
     def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Reads whose assertion it says to be; nothing is believed yet."""
@@ -120,21 +142,38 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authli
         except SignatureError as error:
             raise RefusedError("invalid_client") from error
 
-    def resolve_client_public_key(self, client: Client) -> jose.KeySet:
-        """The keys the body registered."""
-        return jose.KeySet(client.keys)
+    def resolve_client_public_key(self, client: Client) -> Client:
+        """Whose keys are to verify the assertion; which of them is seen when it is taken apart."""
+        return client
 
-    def process_assertion_claims(self, assertion: str, resolve_key: jose.KeySet) -> dict[str, Any]:
-        """Verifies type, signature and claims."""
+    def process_assertion_claims(self, assertion: str, resolve_key: Client) -> dict[str, Any]:
+        """Verifies type, signature and claims.
+
+        Raises:
+            KeysWantedError: nothing was judged: newer keys of the client must be looked for first.
+            RefusedError: a check fails.
+        """
         try:
             unverified = jose.take_apart(assertion)
             if unverified.header.get("typ") not in _TYPES:
                 raise RefusedError("invalid_client", "The assertion's typ must be JWT or absent.")
-            claims = resolve_key.verify(unverified)
+            claims = self._keys(resolve_key, unverified).verify(unverified)
             self.verify_claims(claims)
         except SignatureError as error:
             raise RefusedError("invalid_client") from error
         return claims
+
+    def _keys(self, client: Client, unverified: jose.Unverified) -> jose.KeySet:
+        keys = jose.KeySet(client.keys)
+        if not client.publishes_keys:
+            return keys
+        if not self._renewed and (
+            client.keys_are_older(FRESH, self._now) or not keys.knows(unverified.header.get("kid"))
+        ):
+            raise KeysWantedError(client.body_id)
+        if client.keys_are_older(LAST, self._now):
+            raise RefusedError("invalid_client", "The client's jwks_uri was not to be had for a day.")
+        return keys
 
     def verify_claims(self, claims: Mapping[str, Any]) -> None:
         """Checks 3 to 6."""

@@ -1,7 +1,7 @@
 """The endpoints for clients, each a short way through one transaction.
 
 1. the DPoP proof, where one is due: CPU only, so a proof without nonce costs the client no assertion
-2. the client's assertion, recorded as used
+2. the client's assertion, recorded as used; for a client that publishes its keys perhaps after another look
 3. the proof, recorded as used
 4. the endpoint itself, by Authlib
 5. commit, whatever the answer is: what was used stays used
@@ -25,6 +25,8 @@ from consent.oauth.adapter import (
     safe_words,
 )
 from consent.oauth.citizens import SubjectHasher
+from consent.oauth.client_keys import ClientKeys
+from consent.oauth.clients import KeysWantedError
 from consent.oauth.errors import AccessError, DetailsError, NonceRequiredError, SubjectError
 from consent.oauth.introspection import TokenIntrospection
 from consent.oauth.par import PushedRequestEndpoint
@@ -45,15 +47,22 @@ class ClientEndpoints:
         engine: the application role's database.
         catalogue: which fields are open to which kind of body.
         hasher: makes the keyed hash of a person's identifier.
+        keys: looks for the keys that clients publish.
     """
 
     def __init__(
-        self, profile: Profile, engine: AsyncEngine, catalogue: CatalogueFacts, hasher: SubjectHasher
+        self,
+        profile: Profile,
+        engine: AsyncEngine,
+        catalogue: CatalogueFacts,
+        hasher: SubjectHasher,
+        keys: ClientKeys,
     ) -> None:
         self._profile = profile
         self._engine = engine
         self._catalogue = catalogue
         self._hasher = hasher
+        self._keys = keys
         self._proofs = profile.proofs()
 
     async def push(self, form: Form) -> Answer:
@@ -85,16 +94,28 @@ class ClientEndpoints:
         except AccessError as error:
             headers = {"DPoP-Nonce": error.nonce} if isinstance(error, NonceRequiredError) else {}
             return answer_proof_error(error, headers)
-        async with self._engine.begin() as connection:
-            answer = await self._answer(connection, request, work)
+        try:
+            answer = await self._in_transaction(request, work)
+        except KeysWantedError as wanted:
+            # Nothing was judged or used yet. No transaction is open while a stranger's web server is asked.
+            await self._keys.renew(wanted.body_id, self._profile.now())
+            answer = await self._in_transaction(request, work, renewed=True)
         if self._profile.nonces is not None:
             answer.headers["DPoP-Nonce"] = self._profile.nonces.current(self._profile.clock())
         return answer
 
-    async def _answer(self, connection: AsyncConnection, request: FormRequest, work: _Work) -> Answer:
+    async def _in_transaction(self, request: FormRequest, work: _Work, *, renewed: bool = False) -> Answer:
+        async with self._engine.begin() as connection:
+            server = await connection.run_sync(
+                lambda sync: Server(self._profile, sync, self._catalogue, renewed=renewed)
+            )
+            return await self._answer(connection, server, request, work)
+
+    async def _answer(
+        self, connection: AsyncConnection, server: Server, request: FormRequest, work: _Work
+    ) -> Answer:
         try:
             with safe_words():
-                server = await connection.run_sync(lambda sync: Server(self._profile, sync, self._catalogue))
                 await connection.run_sync(lambda _: server.authenticate_client(request))
                 await _use_proof(connection, request)
                 return await work(connection, server, request)

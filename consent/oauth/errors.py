@@ -14,6 +14,14 @@ class KeyPolicyError(ConsentError):
     """A key or key set does not meet the profile (FAPI 2.0 §5.4)."""
 
 
+class ForbiddenAddressError(ConsentError):
+    """A host that may not be spoken to."""
+
+
+class KeysNotFetchedError(ConsentError):
+    """The keys a body publishes cannot be had; the message says why, of the `jwks_uri`."""
+
+
 class SignatureError(ConsentError):
     """A signed object is malformed, or its signature does not verify."""
 

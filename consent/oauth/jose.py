@@ -156,10 +156,12 @@ def import_public_key(jwk: object) -> PublicKey:
     if not isinstance(jwk, Mapping):
         raise KeyPolicyError("A key must be a JSON object.")
     if not _SECRET_MEMBERS.isdisjoint(jwk):
-        raise KeyPolicyError("A key must be public: send no private or symmetric key.")
+        raise KeyPolicyError(
+            "A key must be public: a private one that was sent is secret no more, so make a new one."
+        )
     kind = jwk.get("kty")
     if not isinstance(kind, str) or kind not in _ALGORITHMS_OF:
-        raise KeyPolicyError("A key must be of kty RSA, EC or OKP.")
+        raise KeyPolicyError("A key must be of kty RSA, EC or OKP: make one for PS256, ES256 or Ed25519.")
     _check_use(jwk, kind)
     try:
         if kind == "RSA":
@@ -168,27 +170,29 @@ def import_public_key(jwk: object) -> PublicKey:
             return _import_p256(jwk)
         return _import_ed25519(jwk)
     except (JoseError, ValueError, TypeError, OverflowError) as error:
-        raise KeyPolicyError("A key's members are not well formed.") from error
+        raise KeyPolicyError("A key's members are not well formed: export it anew as a JWK.") from error
 
 
 def _check_use(jwk: Mapping[str, Any], kind: str) -> None:
     operations = jwk.get("key_ops", ["verify"])
     if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
-        raise KeyPolicyError("A key must be for verifying signatures.")
+        raise KeyPolicyError("A key must be for signatures: its use, if stated, sig; its key_ops, verify.")
     if jwk.get("alg", _ALGORITHMS_OF[kind][0]) not in _ALGORITHMS_OF[kind]:
-        raise KeyPolicyError("A key must be for PS256, ES256 or Ed25519.")
+        raise KeyPolicyError(
+            "A key must be for PS256, ES256 or Ed25519, as its kty is: mend alg, or leave it out."
+        )
 
 
 def _import_rsa(jwk: Mapping[str, Any]) -> RSAKey:
     modulus, exponent = (int.from_bytes(_decode(jwk.get(name))) for name in ("n", "e"))
     if modulus.bit_length() not in _RSA_BITS or exponent not in _RSA_EXPONENTS:
-        raise KeyPolicyError("An RSA key must have 2048 to 4096 bits and the exponent 65537.")
+        raise KeyPolicyError("An RSA key must have 2048 to 4096 bits and the exponent 65537: make a new one.")
     return RSAKey.import_key({"kty": "RSA", "n": jwk["n"], "e": jwk["e"]})
 
 
 def _import_p256(jwk: Mapping[str, Any]) -> ECKey:
     if jwk.get("crv") != "P-256":
-        raise KeyPolicyError("An EC key must be on the curve P-256.")
+        raise KeyPolicyError("An EC key must be on the curve P-256: make a new one.")
     if any(len(_decode(jwk.get(name))) != _COORDINATE_BYTES for name in ("x", "y")):
         raise KeyPolicyError("A coordinate must have 32 bytes (RFC 7518 §6.2.1.2).")
     return ECKey.import_key({"kty": "EC", "crv": "P-256", "x": jwk["x"], "y": jwk["y"]})
@@ -196,13 +200,13 @@ def _import_p256(jwk: Mapping[str, Any]) -> ECKey:
 
 def _import_ed25519(jwk: Mapping[str, Any]) -> OKPKey:
     if jwk.get("crv") != "Ed25519":
-        raise KeyPolicyError("An OKP key must be on the curve Ed25519.")
+        raise KeyPolicyError("An OKP key must be on the curve Ed25519: make a new one.")
     return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": jwk["x"]})
 
 
 def _decode(value: object) -> bytes:
     if not isinstance(value, str):
-        raise KeyPolicyError("A key's members are not well formed.")
+        raise KeyPolicyError("A key's members are not well formed: export it anew as a JWK.")
     try:
         return urlsafe_b64decode(value.encode("ascii"))
     except binascii.Error as error:
@@ -224,6 +228,10 @@ class KeySet:
         if not isinstance(entries, list) or not 1 <= len(entries) <= _MAX_KEYS:
             raise KeyPolicyError('Send {"keys": [...]} with 1 to 16 public keys.')
         self._keys = [(import_public_key(entry), entry.get("kid")) for entry in entries]
+
+    def knows(self, kid: object) -> bool:
+        """Whether a key is named so; without a name (None) every key is meant."""
+        return kid is None or any(kid == known for _, known in self._keys)
 
     def verify(self, unverified: Unverified) -> dict[str, Any]:
         """Verifies the signature under the key its `kid` names, or without one under any that fits.

@@ -66,6 +66,11 @@ class Profile:
         """Where the resource describes itself (RFC 9728 §3.1: the path is inserted before the resource's)."""
         return self.url(RESOURCE_METADATA_PATH + RESOURCE_PATH)
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the whole vault runs on this machine, as a demo does."""
+        return urlsplit(self.issuer).scheme == "http"
+
     def url(self, path: str) -> str:
         """The public URL of a path."""
         return self.issuer + path

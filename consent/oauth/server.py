@@ -35,9 +35,12 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no t
         profile: whose server it is.
         connection: the transaction of this request.
         catalogue: which fields are open to which kind of body.
+        renewed: whether the keys its client publishes were just looked for.
     """
 
-    def __init__(self, profile: Profile, connection: Connection, catalogue: CatalogueFacts) -> None:
+    def __init__(
+        self, profile: Profile, connection: Connection, catalogue: CatalogueFacts, *, renewed: bool = False
+    ) -> None:
         super().__init__()
         self.profile = profile
         self.connection = connection
@@ -45,7 +48,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no t
         self.now = profile.clock()
         self._authenticated: Client | None = None
         self.register_client_auth_method(
-            AUTHENTICATION, ClientAssertion(profile.issuer, connection, self.now)
+            AUTHENTICATION, ClientAssertion(profile.issuer, connection, self.now, renewed=renewed)
         )
         self.register_grant(CodeGrant, [RequiredS256()])
         self.register_grant(BodyGrant)

@@ -1,11 +1,10 @@
 """Registers of bodies, officers and registrars on a real database, and the entries their changes leave."""
 
-import base64
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 from sqlalchemy import text
 
 from access_log.entry import EntryType
@@ -23,7 +22,10 @@ from consent.registrars import (
     stand_down_registrar,
 )
 from tests.consent.logged import document, documents, newest, payloads
-from tests.consent.registers import KEY, OPERATOR, USCC, jwks, new_body
+from tests.consent.registers import KEY, OPERATOR, USCC, new_body
+
+RSA_2048 = RSAKey.generate_key(2048)
+P256 = ECKey.generate_key("P-256")
 
 
 async def test_a_body_is_registered_as_active(log: Log) -> None:
@@ -107,49 +109,6 @@ async def test_a_code_is_registered_once(log: Log) -> None:
             await bodies.add_body(writing, new_body(name="Another"), OPERATOR)
 
 
-RSA_2048 = RSAKey.generate_key(2048)
-P256 = ECKey.generate_key("P-256")
-
-
-def test_keys_of_the_profile_are_kept_public_with_their_kids() -> None:
-    kept = bodies.public_keys(
-        {
-            "keys": [
-                {**RSA_2048.as_dict(private=False), "kid": "a", "x5u": "https://evil.example"},
-                {**P256.as_dict(private=False), "kid": "b", "alg": "ES256"},
-                {**KEY.as_dict(private=False), "kid": "c"},
-            ]
-        }
-    )
-    assert [key["kid"] for key in kept["keys"]] == ["a", "b", "c"]
-    assert [key["kty"] for key in kept["keys"]] == ["RSA", "EC", "OKP"]
-    assert "x5u" not in kept["keys"][0]
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        None,
-        [],
-        [{}],
-        [{**KEY.as_dict(private=False)}],
-        [{**KEY.as_dict(private=False), "kid": ""}],
-        [{**KEY.as_dict(private=False), "kid": 7}],
-        [{**KEY.as_dict(private=False), "kid": "one"}, {**P256.as_dict(private=False), "kid": "one"}],
-        [{**KEY.as_dict(private=True), "kid": "one"}],
-        [{**RSA_2048.as_dict(private=True), "kid": "one"}],
-        [{**OctKey.generate_key(256).as_dict(private=True), "kid": "one"}],
-        [{"kty": "RSA", "n": base64.urlsafe_b64encode(b"\xc1" * 128).decode(), "e": "AQAB", "kid": "one"}],
-        [{**ECKey.generate_key("P-384").as_dict(private=False), "kid": "one"}],
-        [{**OKPKey.generate_key("X25519").as_dict(private=False), "kid": "one"}],
-        [{**KEY.as_dict(private=False), "kid": str(at)} for at in range(17)],
-    ],
-)
-def test_keys_outside_the_profile_are_refused(keys: object) -> None:
-    with pytest.raises(KeyPolicyError):
-        bodies.public_keys({"keys": keys})
-
-
 async def test_a_body_is_suspended_reinstated_and_struck_off(log: Log) -> None:
     async with log.writing() as writing:
         body_id = await bodies.add_body(writing, new_body(), OPERATOR)
@@ -198,18 +157,6 @@ async def test_a_suspension_needs_a_reason(log: Log) -> None:
         body_id = await bodies.add_body(writing, new_body(), OPERATOR)
         with pytest.raises(InvalidError):
             await bodies.suspend_body(writing, body_id, " ", OPERATOR)
-
-
-async def test_keys_are_replaced(log: Log) -> None:
-    async with log.writing() as writing:
-        body_id = await bodies.add_body(writing, new_body(), OPERATOR)
-        await bodies.replace_keys(writing, body_id, jwks("one", "two"), OPERATOR)
-        body = await bodies.read_body(writing.connection, body_id)
-        with pytest.raises(UnknownError):
-            await bodies.replace_keys(writing, uuid4(), jwks(), OPERATOR)
-    assert body is not None
-    assert [key["kid"] for key in body.jwks["keys"]] == ["one", "two"]
-    assert (await newest(log))["event"] == "body.keys_replaced"
 
 
 async def test_an_officer_is_registered_and_stands_down_for_good(log: Log) -> None:

@@ -10,6 +10,7 @@ from access_log.roots.api import roots_router
 from access_log.witnessed.api import witnessed_router
 from consent.api import register_router
 from consent.oauth.api import oauth_router
+from consent.oauth.jwks_uri import PublishedKeys
 from vault.api import covert_router, query_router, records_router
 from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
@@ -60,6 +61,7 @@ def build_app(vault: Vault) -> FastAPI:
             citizens=portal.citizens,
             page=portal.page,
             keeper=vault.keeper,
+            published=PublishedKeys(loopback=vault.profile.is_loopback),
         )
     )
     app.include_router(portal.router)

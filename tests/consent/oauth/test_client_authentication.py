@@ -9,7 +9,8 @@ from httpx import Response
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from access_log.log import Log
-from consent.bodies import replace_keys, strike_off_body, suspend_body
+from consent.bodies import strike_off_body, suspend_body
+from consent.body_keys import replace_keys
 from tests.consent.oauth.world import AUDIENCE, EC_KEY, ISSUER, RSA_KEY, Client, World, encoded, refused
 from tests.consent.registers import KEY, OPERATOR, Registered
 

@@ -12,7 +12,8 @@ import pytest
 from httpx import Response
 
 from access_log.log import Log
-from consent.bodies import replace_keys, suspend_body
+from consent.bodies import suspend_body
+from consent.body_keys import replace_keys
 from consent.oauth.adapter import FormRequest, RefusedError, safe_words
 from consent.oauth.errors import TokenInvalidError
 from consent.oauth.replay import revoked

@@ -28,6 +28,7 @@ from consent.oauth.api import oauth_router, present
 from consent.oauth.citizens import ConsentView, ShownNotice, SignedIn
 from consent.oauth.dpop import Nonces
 from consent.oauth.errors import AccessError, SubjectError
+from consent.oauth.jwks_uri import PublishedKeys
 from consent.oauth.profile import Profile
 from consent.oauth.tokens import IssuerKeys
 from consent.permit import Person
@@ -315,7 +316,13 @@ class World:
         return Browser(self.http, name)
 
 
-def build(log: Log, *, nonces: bool = False, issuer: str = ISSUER) -> World:
+def build(
+    log: Log,
+    *,
+    nonces: bool = False,
+    issuer: str = ISSUER,
+    published: PublishedKeys | None = None,
+) -> World:
     """The authorization server and one protected route, in process."""
     clock = Clock()
     profile = Profile(issuer, ISSUER_KEYS, Nonces(bytes(32)) if nonces else None, clock)
@@ -330,6 +337,7 @@ def build(log: Log, *, nonces: bool = False, issuer: str = ISSUER) -> World:
             citizens=People(log),
             page=DataPage(),
             keeper=KEEPER,
+            published=published or PublishedKeys(loopback=False),
         )
     )
     protection = profile.protection()

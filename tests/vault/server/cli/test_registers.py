@@ -3,8 +3,13 @@
 import json
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -122,7 +127,7 @@ def test_a_body_that_breaks_a_rule_is_refused(
     [
         (b"\xff\xfe", "is not a JSON object"),
         (b"[]", "is not a JSON object"),
-        (b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "send no private or symmetric key"),
+        (b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}', "a private one that was sent is secret no more"),
     ],
 )
 def test_keys_that_are_none_are_refused(
@@ -136,6 +141,56 @@ def test_keys_that_are_none_are_refused(
     )  # fmt: skip
     assert words in line
     assert "c2VjcmV0" not in line
+
+
+def test_keys_are_replaced_by_value_and_by_address(creditvault: CommandLine, tmp_path: Path) -> None:
+    body = _add_body(creditvault, tmp_path)
+    both = tmp_path / "both.jwks"
+    both.write_text(json.dumps(jwks("one", "two")))
+    assert creditvault.good("body", "keys", body, "--jwks", str(both))["kids"] == ["one", "two"]
+    (one,) = creditvault.good("body", "list")
+    assert [key["kid"] for key in one["jwks"]["keys"]] == ["one", "two"]
+    assert "signs with one, two" in creditvault("body", "keys", body, "--jwks", str(both)).out
+    with served_jwks(jwks("three")) as uri:
+        assert creditvault.good("body", "keys", body, "--jwks-uri", uri)["kids"] == ["three"]
+    (one,) = creditvault.good("body", "list")
+    assert one["jwks_uri"] == uri
+    assert "cannot be reached" in creditvault.refused("body", "keys", body, "--jwks-uri", uri)
+
+
+def test_keys_that_are_nowhere_are_refused(creditvault: CommandLine, tmp_path: Path) -> None:
+    body = _add_body(creditvault, tmp_path)
+    for options, words in (
+        ((), "either the keys or their address"),
+        (("--jwks", str(tmp_path / "keys.json"), "--jwks-uri", "https://a.example"), "either the keys"),
+        (("--jwks-uri", "http://192.0.2.1/jwks"), "it must be https"),
+        (("--jwks-uri", "https://192.0.2.1/jwks"), "not of the public internet"),
+    ):
+        assert words in creditvault.refused("body", "keys", body, *options)
+    assert "no body is registered" in creditvault.refused(
+        "body", "keys", NOBODY, "--jwks", str(tmp_path / "keys.json")
+    )
+
+
+@contextmanager
+def served_jwks(document: dict[str, Any]) -> Iterator[str]:
+    """A web server on this machine that publishes a key set."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/jwks"
+        server.shutdown()
+        thread.join()
 
 
 def test_what_is_in_no_register_is_refused(creditvault: CommandLine) -> None:
