@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import stored
 from access_log.archive import Archive, Range
-from access_log.entry import SIZE
+from access_log.entry import SIZE, Entry
 from access_log.errors import VerificationError
 from access_log.tiles import WIDTH
 
@@ -51,6 +51,30 @@ async def entries(
     for each in await archived(connection, log, first, end):
         found += await asyncio.to_thread(archive.entries, max(first, each.first), min(end, each.end))
     return sorted(dict(found).items())
+
+
+async def first_since(
+    connection: AsyncConnection, log: int, archive: Archive | None, size: int, time: int
+) -> int:
+    """The index of the first entry that is not older than a time (ms); `size` where all are.
+
+    Times never decrease from an entry to the next (FORMAT 1), so some twenty entries are read and no more.
+
+    Raises:
+        VerificationError: An entry is missing; names it.
+        FolderError: The archive cannot be read.
+    """
+    first, end = 0, size
+    while first < end:
+        middle = (first + end) // 2
+        found = await entries(connection, log, archive, middle, middle + 1)
+        if not found:
+            raise VerificationError("it is missing from the database", middle)
+        if Entry.decode(found[0][1]).time < time:
+            first = middle + 1
+        else:
+            end = middle
+    return first
 
 
 async def bundles(

@@ -1,14 +1,18 @@
-"""Finding the entries of a stream again: by their labels, as no entry names whom it is about (FORMAT 3)."""
+"""Finding entries again, opened: those of a stream, or some one after the other.
+
+A stream's are found by their labels, as no entry names whom it is about (FORMAT 3).
+"""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hmac import compare_digest
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import labels
+from access_log import labels, reading
 from access_log.entry import Entry
 from access_log.log import Log
 from access_log.payload import Payload
@@ -65,6 +69,35 @@ async def entries_of(
                 break
             first += _CHUNK
     return sorted(found, key=lambda one: one.index, reverse=True)
+
+
+async def entries_between(connection: AsyncConnection, log: Log, first: int, end: int) -> list[StreamEntry]:
+    """Entries first..end-1, in order, whatever their streams; one that is nowhere is simply absent.
+
+    Raises:
+        CryptoError: a payload was altered or moved.
+        FolderError: the archive cannot be read.
+    """
+    raw = await reading.entries(connection, log.number, log.archive, first, end)
+    rows = await connection.execute(_PAYLOADS, {"log": log.number, "indexes": [index for index, _ in raw]})
+    sealed = {row[0]: (row[1], row[2]) for row in rows}
+    return [
+        StreamEntry(
+            index,
+            Entry.decode(entry),
+            Payload.decode(await log.sealer.open(index, *sealed[index])) if index in sealed else None,
+        )
+        for index, entry in raw
+    ]
+
+
+def stands_in(log: Log, one: StreamEntry, stream_id: bytes) -> bool:
+    """Whether an entry stands in this stream, at the place its payload names; a lost payload names none."""
+    if one.payload is None:
+        return False
+    seq = one.payload.values()["seq"]
+    key = log.month_key(stream_id, labels.month_of(one.entry.time))
+    return isinstance(seq, int) and compare_digest(labels.label(key, seq), one.entry.label)
 
 
 async def _by_labels(

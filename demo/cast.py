@@ -49,6 +49,7 @@ ROLES = (
     Role("labour", "Example Labour Inspectorate", "authority", ("furnish",)),
     Role("tax", "Example Tax Bureau", "tax-authority", ("furnish",)),
     Role("licensing", "Example Licensing Office", "authority", ("furnish",)),
+    Role("inspectorate", "Example Data Protection Inspectorate", "authority", ("inspect",)),
 )
 
 
@@ -211,15 +212,20 @@ def _private(key: OKPKey) -> dict[str, Any]:
 
 
 def _drawn(path: Path) -> dict[str, Any]:
-    """The cast's keys, drawn and kept before they are used."""
-    if path.exists():
-        kept: dict[str, Any] = json.loads(path.read_text())
-        return kept
-    drawn = {
-        "authorization": str(uuid4()),
-        "registrars": {name: _private(new_key()) for name in ("Registrar One", "Registrar Two")},
-        "bodies": {role.code: _private(new_key()) for role in ROLES},
-    }
+    """The cast's keys, drawn and kept before they are used; whoever joined it since is drawn, too."""
+    drawn: dict[str, Any] = (
+        json.loads(path.read_text())
+        if path.exists()
+        else {
+            "authorization": str(uuid4()),
+            "registrars": {name: _private(new_key()) for name in ("Registrar One", "Registrar Two")},
+            "bodies": {},
+        }
+    )
+    missing = [role.code for role in ROLES if role.code not in drawn["bodies"]]
+    if not missing:
+        return drawn
+    drawn["bodies"] |= {code: _private(new_key()) for code in missing}
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

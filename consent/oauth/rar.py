@@ -179,17 +179,17 @@ class RecordSubmission(
 
 
 class Inspection(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-    tag_field="type",
-    tag="inspection",
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="inspection"
 ):
-    """Reading what inspectors may read."""
+    """Reading what inspectors may read, for one case of their own.
 
-    case: Text | None = None
+    Attributes:
+        officer: the inspector who acts.
+        case_reference: the inspecting body's own reference of the case.
+    """
+
+    officer: UUID
+    case_reference: Text
 
     capacity: ClassVar[str] = "inspect"
 

@@ -199,6 +199,13 @@ QUERYING: dict[str, Step] = {
 }
 """Steps of a batch of queries alone."""
 
+INSPECTING: dict[str, Step] = {
+    "after-inspector-read": Call("after", "consent.inspectors", "read"),
+    "after-use-proof": Statement("after", "INSERT INTO consent.dpop_proof"),
+    "before-inspection-answer": Call("before", "vault.inspection.api", "_response"),
+}
+"""Steps of one use of an inspection token alone."""
+
 ENROLLING: dict[str, Step] = {
     "after-sealing": Call("after", "vault.records.enrol", "Enrolment._seal"),
     "before-persons": Statement("before", "INSERT INTO vault.subject"),
@@ -259,9 +266,8 @@ RECOVERING = (
 def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
-    {**WRITING, **WITNESSING, **QUERYING, **ENROLLING, **SETTING_UP, **PUBLISHING, **CHANGING_KEYS}[
-        name
-    ].wrap(Trigger(int(nth), Path(armed)))
+    steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
+    steps[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 

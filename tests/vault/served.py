@@ -61,6 +61,13 @@ class Served:
         details = {"type": "record_submission", "categories": list(categories)}
         return Furnishing(self.http, client, await client.statutory_token(details))
 
+    async def inspector(self, case_reference: str = "INSPECTION-7") -> "Inspecting":
+        """The inspectorate's officer, in a case of theirs."""
+        client = self.world.client(self.http, "inspectorate")
+        officer = self.world.cast["inspectorate"].officer_id
+        details = {"type": "inspection", "officer": str(officer), "case_reference": case_reference}
+        return Inspecting(self.http, client, await client.statutory_token(details))
+
     async def size(self) -> int:
         """How many entries the log has."""
         log = self.world.log
@@ -103,6 +110,27 @@ class Furnishing:
 
     async def lines(self, *lines: str) -> dict[str, Any]:
         response = await self.submit("\n".join(lines).encode())
+        assert response.status_code == httpx.codes.OK, response.text
+        return dict(response.json())
+
+
+@dataclass(frozen=True)
+class Inspecting:
+    """An inspector with a token."""
+
+    http: httpx.AsyncClient
+    client: BodyClient
+    token: str
+
+    async def use(self, what: str, *, proof: str | None = None, **asked: Any) -> httpx.Response:
+        """One use: `what` is the path below `/v1/inspection/`."""
+        path = f"/v1/inspection/{what}"
+        credentials = self.client.credentials(path, self.token, proof)
+        return await self.http.post(path, json=asked, headers=credentials)
+
+    async def used(self, what: str, **asked: Any) -> dict[str, Any]:
+        """The answer to a use that is allowed."""
+        response = await self.use(what, **asked)
         assert response.status_code == httpx.codes.OK, response.text
         return dict(response.json())
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import requests
@@ -37,12 +38,19 @@ AUTHORIZATION_SERVER = ("/oauth", "/.well-known")
 
 async def credentials(served: Served) -> dict[str, Credentials]:
     """Good ones for the operations that need any: what follows them is then read."""
-    court, furnisher = await served.court(1), await served.furnisher()
+    court, furnisher, inspector = await served.court(1), await served.furnisher(), await served.inspector()
     async with Site(served.world.settings.issuer, served.world.vault, served.world.cast).browser() as person:
         await person.sign_in(1)
         csrf = (await person.me())["csrf_token"]
         cookies = "; ".join(f"{name}={value}" for name, value in person.http.cookies.items())
+    inspecting = {
+        f"/v1/inspection/{path}": partial(
+            inspector.client.credentials, f"/v1/inspection/{path}", inspector.token
+        )
+        for path in ("entries", "entry", "overdue-covert-cases")
+    }
     return {
+        **inspecting,
         "/v1/me": lambda: {"Cookie": cookies, "X-CSRF-Token": csrf},
         "/v1/queries": lambda: court.client.credentials("/v1/queries", court.token),
         "/v1/records": lambda: furnisher.client.credentials("/v1/records", furnisher.token),

@@ -39,6 +39,24 @@ _OVERDUE = text(
 )
 
 
+_OVERDUE_CASES = text(
+    "SELECT authorization_id, body_id, court_reference, opened_at, ends_at FROM vault.covert_case"
+    " WHERE disclosed_at IS NULL AND ends_at <= clock_timestamp() ORDER BY ends_at, authorization_id"
+    " LIMIT :most"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OverdueCase:
+    """A covert case that has ended and whose person was not told yet, without that person."""
+
+    authorization_id: UUID
+    body_id: UUID
+    court_reference: str
+    opened_at: datetime
+    ends_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class DisclosedCase:
     """A covert case its person was told of.
@@ -133,6 +151,19 @@ async def overdue(connection: AsyncConnection) -> int:
     """How many cases have ended and are not disclosed yet."""
     number: int = (await connection.execute(_OVERDUE)).scalar_one()
     return number
+
+
+async def overdue_cases(connection: AsyncConnection, most: int) -> list[OverdueCase]:
+    """Those cases, the longest overdue first, at most so many."""
+    return [OverdueCase(*row) for row in await connection.execute(_OVERDUE_CASES, {"most": most})]
+
+
+async def streams_about(connection: AsyncConnection, subject_id: UUID) -> list[bytes]:
+    """The streams of all covert cases about a person, disclosed ones too."""
+    rows = await connection.execute(
+        select(covert_case.c.stream_id).where(covert_case.c.subject_id == subject_id)
+    )
+    return list(rows.scalars())
 
 
 class StreamOwners:

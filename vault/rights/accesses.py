@@ -105,6 +105,7 @@ KINDS = {
     EntryType.CONSENT: "consent",
     EntryType.RECORD: "record",
     EntryType.RIGHTS: "own rights",
+    EntryType.INSPECTION: "inspection",
     EntryType.NOT_RELEASED: "permitted but not released",
 }
 

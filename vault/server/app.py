@@ -12,6 +12,7 @@ from consent.api import register_router
 from consent.oauth.api import oauth_router
 from consent.oauth.jwks_uri import PublishedKeys
 from vault.api import covert_router, query_router, records_router
+from vault.inspection.api import inspection_router
 from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
 from vault.server.assembly import Vault
@@ -40,6 +41,7 @@ def build_app(vault: Vault) -> FastAPI:
         openapi_tags=[
             {"name": "queries", "description": "Authorized bodies ask."},
             {"name": "records", "description": "Furnishers hand in records."},
+            {"name": "inspection", "description": "Inspectors read the log; each use is logged."},
             {"name": "register", "description": "The public register of bodies."},
             {"name": "me", "description": "A signed-in person's own view."},
             {"name": "log", "description": "The access log, for anyone (C2SP tlog-tiles)."},
@@ -50,6 +52,7 @@ def build_app(vault: Vault) -> FastAPI:
     add_problem_handlers(app, vault.protection)
     app.include_router(query_router(vault.disclosure, vault.protection, vault.schemes))
     app.include_router(records_router(vault.intake, vault.protection))
+    app.include_router(inspection_router(vault.log, vault.protection))
     portal = open_portal(vault)
     app.include_router(
         oauth_router(

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from vault import schemas
+from vault.inspection import schemas as inspection_schemas
 from vault.schemas import ProblemOut
 from vault.server.portal import schemas as own_schemas
 
@@ -56,7 +57,7 @@ def _mend(document: dict[str, Any]) -> None:
 
 def _restore_examples(described: dict[str, Any]) -> None:
     """FastAPI takes null members out of examples, which then lack what their schema requires."""
-    for name, model in {**vars(schemas), **vars(own_schemas)}.items():
+    for name, model in {**vars(schemas), **vars(own_schemas), **vars(inspection_schemas)}.items():
         if name in described and isinstance(model, type) and issubclass(model, BaseModel):
             extra = model.model_config.get("json_schema_extra")
             if isinstance(extra, dict):

@@ -11,7 +11,17 @@ from joserfc.jwk import ECKey, OctKey, OKPKey
 from access_log.log import Log
 from consent.bodies import strike_off_body, suspend_body
 from consent.body_keys import replace_keys
-from tests.consent.oauth.world import AUDIENCE, EC_KEY, ISSUER, RSA_KEY, Client, World, encoded, refused
+from tests.consent.oauth.world import (
+    AUDIENCE,
+    EC_KEY,
+    INSPECTION,
+    ISSUER,
+    RSA_KEY,
+    Client,
+    World,
+    encoded,
+    refused,
+)
 from tests.consent.registers import KEY, OPERATOR, Registered
 
 NO_TOKEN = {"token": "x"}
@@ -187,5 +197,5 @@ async def test_a_suspended_body_is_known_but_may_obtain_nothing(log: Log, bank: 
         await suspend_body(writing, bank.body_id, "under inquiry", OPERATOR)
     assert (await introspect(bank)).status_code == 200
     refused(await bank.push(), "unauthorized_client")
-    refused(await bank.own_token({"type": "inspection"}), "unauthorized_client")
+    refused(await bank.own_token(INSPECTION), "unauthorized_client")
     refused(await bank.exchange("code"), "unauthorized_client")

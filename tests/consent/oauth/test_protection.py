@@ -128,7 +128,10 @@ def test_a_consented_token_says_whose_consent() -> None:
     assert (grant.subject_id, grant.officer_id, grant.subject_hash) == (SUBJECT, None, None)
 
 
-@pytest.mark.parametrize("details", [rar.RecordSubmission(categories=("FIN",)), rar.Inspection(case="7")])
+@pytest.mark.parametrize(
+    "details",
+    [rar.RecordSubmission(categories=("FIN",)), rar.Inspection(officer=UUID(int=7), case_reference="7")],
+)
 def test_a_token_for_no_query_has_no_query_grant(details: rar.Granted) -> None:
     presented = verify(issue(details))
     assert presented.details == details

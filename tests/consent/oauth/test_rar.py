@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from consent.oauth import rar
 from consent.oauth.errors import DetailsError
-from tests.consent.oauth.world import consented, statutory
+from tests.consent.oauth.world import INSPECTION, consented, statutory
 
 AUTHORIZATION, OFFICER = uuid4(), uuid4()
 SUBMISSION = {"type": "record_submission", "categories": ["FIN", "TAX"], "basis": "civil-procedure-253"}
-INSPECTION = {"type": "inspection", "case": "2026-7"}
 
 
 def read(*objects: Any) -> rar.Requested:
@@ -48,7 +47,6 @@ def test_a_persons_number_is_in_no_representation() -> None:
         SUBMISSION,
         {"type": "record_submission", "categories": ["FIN"]},
         INSPECTION,
-        {"type": "inspection"},
     ],
 )
 def test_what_is_granted_as_asked_reads_back_the_same(details: dict[str, Any]) -> None:
@@ -105,7 +103,13 @@ def test_the_data_range_is_dates() -> None:
         SUBMISSION | {"categories": ["FIN", "FIN"]},
         SUBMISSION | {"categories": ["FINANCE"]},
         SUBMISSION | {"basis": ""},
-        INSPECTION | {"case": 7},
+        INSPECTION | {"case": "2026-7"},
+        INSPECTION | {"case_reference": ""},
+        INSPECTION | {"case_reference": 7},
+        INSPECTION | {"officer": "nobody"},
+        INSPECTION | {"subject": {"scheme": "demo-id", "number": "1"}},
+        {"type": "inspection", "officer": INSPECTION["officer"]},
+        {"type": "inspection", "case_reference": "2026-7"},
         {"type": "unknown"},
         {"type": 7},
         {},

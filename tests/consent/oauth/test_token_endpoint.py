@@ -14,6 +14,7 @@ from consent.statutes import revoke_unsigned
 from tests.consent.oauth.world import (
     AUDIENCE,
     EC_KEY,
+    INSPECTION,
     ISSUER,
     RSA_KEY,
     SUBJECT,
@@ -32,7 +33,6 @@ from tests.consent.oauth.world import (
 from tests.consent.registers import OPERATOR, Registered
 
 SUBMISSION = {"type": "record_submission", "categories": ["FIN"]}
-INSPECTION = {"type": "inspection", "case": "2026-7"}
 
 
 async def test_a_court_gets_a_token_for_one_person(court: Client, registered: Registered) -> None:

@@ -45,6 +45,7 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ISSUER_KEYS = IssuerKeys.from_seeds([bytes(32)])
 ISSUER_KEY = OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 SUBJECT = {"scheme": "demo-id", "number": "999999190001010015"}
+INSPECTION = {"type": "inspection", "officer": str(UUID(int=7)), "case_reference": "2026-7"}
 Key = RSAKey | ECKey | OKPKey
 
 RSA_KEY = RSAKey.generate_key(2048)

@@ -152,6 +152,33 @@ async def test_a_covert_query_is_answered_and_its_person_sees_nothing(case: Cove
     assert report.sound, report.findings
 
 
+async def test_inspectors_see_a_covert_query_at_once_and_its_person_sees_neither(case: Covert) -> None:
+    answer = (await case.ask()).json()
+    index = case.served.receipt(answer["receipt"]).index
+    before = [one.index for one in await case.seen()]
+    inspector = await case.served.inspector()
+    opened = await inspector.used("entry", index=index)
+    assert opened["stream"] == "covert case"
+    assert opened["attributes"]["subject"] == str((await case.served.world.person(SUSPECT)).subject_id)
+    assert [one.index for one in await case.seen()] == before
+    assert await case.is_complete(await case.material())
+    report = await case.audit()
+    assert report.sound, report.findings
+
+
+async def test_inspectors_read_which_persons_should_have_been_told(case: Covert) -> None:
+    await case.ask()
+    inspector = await case.served.inspector()
+    assert (await inspector.used("overdue-covert-cases"))["cases"] == []
+    case.end()
+    answer = await inspector.used("overdue-covert-cases")
+    (found,) = answer["cases"]
+    assert (found["authorization"], found["court_reference"]) == (str(case.authorization), REFERENCE)
+    assert str((await case.served.world.person(SUSPECT)).subject_id) not in str(answer)
+    await disclose_due(case.log)
+    assert (await inspector.used("overdue-covert-cases"))["cases"] == []
+
+
 async def test_a_query_about_somebody_else_or_by_the_usual_way_is_not_covert(case: Covert) -> None:
     await (await case.served.court(SUSPECT)).ask()
     assert (await case.ask(OTHER)).status_code == 403

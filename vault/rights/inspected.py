@@ -1,0 +1,255 @@
+"""What an inspector reads of the log: one entry opened whole, or a list of entries that names no person.
+
+Every reading is a use of the inspector's token and so an entry itself (`inspections.py`, RULES 11).
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log import reading
+from access_log.entry import EntryType
+from access_log.log import NOT_FOUND_STREAM, SYSTEM_STREAM, Event, Log, Writing
+from access_log.payload import JSON, Party, Payload
+from access_log.streams import StreamEntry, entries_between, stands_in
+from consent import cases
+from consent.inspection import Inspector
+from consent.oauth.protection import Presented
+from consent.permit import Person
+from vault.records import covert, store
+from vault.records.covert import OverdueCase
+from vault.rights.inspections import Purpose, Used, UseRefused, use
+
+OPENED: Final = "entry opened"
+LISTED: Final = "entries listed"
+OVERDUE: Final = "overdue covert cases read"
+LOOKED_AT: Final = "opened by an inspector"
+LONGEST_PAGE: Final = 100
+"""Most entries on one page of a list."""
+_LOOKED_THROUGH: Final = 500  # entries opened for one page, whether or not they fit: a page takes no longer
+_LISTED: Final = (
+    "event",
+    "body",
+    "officer",
+    "officer_role",
+    "purpose",
+    "case_reference",
+    "basis",
+    "decision",
+    "reason",
+    "fields",
+)
+"""What a list shows of an entry: no person, no record, no free form."""
+Stream = Literal["person", "covert case", "system", "not found", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedEntry:
+    """One entry, opened for an inspector.
+
+    Attributes:
+        stream: where it stands; `unknown` once its payload is gone.
+        values: every attribute; empty once their retention has ended.
+        opening: proves that the entry committed to them (FORMAT 6).
+        receipt: of the entry.
+    """
+
+    one: StreamEntry
+    stream: Stream
+    values: Mapping[str, Any]
+    opening: Mapping[str, Any] | None
+    receipt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which entries a list is of; what is None restricts nothing.
+
+    Attributes:
+        since: first moment.
+        until: first moment after the range.
+        case_reference: of the queries' own case, however it is spelt.
+        after: where the page before ended.
+    """
+
+    since: datetime
+    until: datetime
+    body_id: UUID | None = None
+    officer_id: UUID | None = None
+    case_reference: str | None = None
+    after: int | None = None
+
+    @property
+    def covers(self) -> timedelta:
+        """How much time."""
+        return self.until - self.since
+
+    def fit(self, values: Mapping[str, Any]) -> bool:
+        """Whether an entry with these attributes is among those asked for."""
+        if self.body_id is not None and values.get("body") != str(self.body_id):
+            return False
+        if self.officer_id is not None and values.get("officer") != str(self.officer_id):
+            return False
+        if self.case_reference is None:
+            return True
+        stated = values.get("case_reference")
+        return isinstance(stated, str) and cases.normalized(stated) == cases.normalized(self.case_reference)
+
+    def as_json(self) -> dict[str, JSON]:
+        """As the entry of the use states them."""
+        return {
+            "from": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "body": None if self.body_id is None else str(self.body_id),
+            "officer": None if self.officer_id is None else str(self.officer_id),
+            "asked_case": self.case_reference,
+            "after": self.after,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries of a list, the oldest first.
+
+    Attributes:
+        entries: with the attributes a list shows.
+        next: what the next page is asked `after`; None where this is the last.
+    """
+
+    entries: Sequence[tuple[StreamEntry, Mapping[str, Any]]]
+    next: int | None
+
+
+async def open_entry(
+    log: Log, presented: Presented, inspector: Inspector, index: int
+) -> Used[InspectedEntry | None] | UseRefused:
+    """Opens one entry whole, its person's id too; None where the log has no such entry.
+
+    If it stands in a person's own stream, that person is told that an inspector looked.
+
+    Raises:
+        AccessError, AccessLogError, CryptoError: as `inspections.use`.
+    """
+
+    async def act(writing: Writing) -> tuple[StreamEntry, Stream] | None:
+        if index >= writing.head.size:
+            return None
+        found = await entries_between(writing.connection, log, index, index + 1)
+        if not found:
+            return None
+        stream, own = await _stream_of(writing.connection, log, found[0])
+        if own is not None:
+            writing.add(Event(own.stream_id, _told(inspector, index, own.subject_id)))
+        return found[0], stream
+
+    used = await use(log, presented, inspector, Purpose(OPENED, {"entry": index}), act)
+    if isinstance(used, UseRefused):
+        return used
+    if used.found is None:
+        return Used(None, used.receipt)
+    one, stream = used.found
+    async with log.engine.connect() as connection:
+        receipt = await log.receipt(connection, index, one.entry.encode())
+    payload = one.payload
+    inspected = InspectedEntry(
+        one,
+        stream,
+        {} if payload is None else payload.values(),
+        None if payload is None else payload.opening(Party.INSPECTOR),
+        receipt,
+    )
+    return Used(inspected, used.receipt)
+
+
+async def list_entries(
+    log: Log, presented: Presented, inspector: Inspector, criteria: Criteria
+) -> Used[Page] | UseRefused:
+    """One page of the entries that fit. A page may hold few or none and still not be the last.
+
+    Raises:
+        AccessError, AccessLogError, CryptoError: as `inspections.use`.
+    """
+    purpose = Purpose(LISTED, criteria.as_json(), criteria.covers)
+    used = await use(log, presented, inspector, purpose, _nothing)
+    if isinstance(used, UseRefused):
+        return used
+    raised = await asyncio.to_thread(log.outside.read)
+    async with log.engine.connect() as connection:
+        return Used(await _page(connection, log, criteria, raised.size), used.receipt)
+
+
+async def overdue(
+    log: Log, presented: Presented, inspector: Inspector
+) -> Used[Sequence[OverdueCase]] | UseRefused:
+    """Covert cases whose persons should have been told by now.
+
+    Raises:
+        AccessError, AccessLogError: as `inspections.use`.
+    """
+
+    async def act(writing: Writing) -> Sequence[OverdueCase]:
+        return await covert.overdue_cases(writing.connection, LONGEST_PAGE)
+
+    return await use(log, presented, inspector, Purpose(OVERDUE, {}), act)
+
+
+async def _nothing(_writing: Writing) -> None:
+    """A list is read once its use is in the log."""
+
+
+async def _page(connection: AsyncConnection, log: Log, criteria: Criteria, size: int) -> Page:
+    first = await reading.first_since(connection, log.number, log.archive, size, _ms(criteria.since))
+    if criteria.after is not None:
+        first = max(first, criteria.after + 1)
+    end = min(size, first + _LOOKED_THROUGH)
+    until = _ms(criteria.until)
+    listed: list[tuple[StreamEntry, Mapping[str, Any]]] = []
+    for one in await entries_between(connection, log, first, end):
+        if one.entry.time >= until:
+            return Page(listed, None)
+        values = {} if one.payload is None else one.payload.values()
+        if criteria.fit(values):
+            listed.append((one, {name: values[name] for name in _LISTED if values.get(name) is not None}))
+        if len(listed) == LONGEST_PAGE:
+            return Page(listed, one.index)
+    return Page(listed, end - 1 if end < size else None)
+
+
+async def _stream_of(connection: AsyncConnection, log: Log, one: StreamEntry) -> tuple[Stream, Person | None]:
+    """Where an entry stands, and the person whose own stream that is."""
+    if stands_in(log, one, SYSTEM_STREAM):
+        return "system", None
+    if stands_in(log, one, NOT_FOUND_STREAM):
+        return "not found", None
+    subject = None if one.payload is None else one.payload.values().get("subject")
+    row = await store.subject(connection, UUID(subject)) if isinstance(subject, str) else None
+    if row is None:
+        return "unknown", None
+    if stands_in(log, one, row.person.stream_id):
+        return "person", row.person
+    covert_streams = await covert.streams_about(connection, row.person.subject_id)
+    return ("covert case" if any(stands_in(log, one, each) for each in covert_streams) else "unknown"), None
+
+
+def _told(inspector: Inspector, index: int, subject_id: UUID) -> Payload:
+    """What the person reads: which body looked at which entry; not who acted for it, nor in which case."""
+    return Payload.create(
+        EntryType.INSPECTION,
+        {
+            "event": LOOKED_AT,
+            "actor": f"body:{inspector.body_id}",
+            "actor_role": "inspector",
+            "body": str(inspector.body_id),
+            "object": index,
+            "subject": str(subject_id),
+        },
+    )
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
