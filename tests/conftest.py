@@ -1,6 +1,7 @@
 """Real PostgreSQL for every test that touches data: one server a worker, one fresh database a test."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -9,14 +10,15 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log.lock import OutsideLock
 from access_log.log import Log
 from access_log.signing_keys import CosigningKey, SigningKey
 from access_log.verifier_keys import ML_DSA_44
-from vault.server.assembly import Vault, open_vault, set_up
+from tests import prepared
+from vault.server.assembly import Vault, open_vault
 from vault.server.database import application_engine, migrate
 from vault.server.embedded import APPLICATION, DATABASE, OWNER, EmbeddedDatabase
 from vault.server.settings import Settings
@@ -42,27 +44,44 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedDatabase]:
-    """A PostgreSQL server of this test worker, with the migrated database as a template."""
-    with tempfile.TemporaryDirectory(prefix="creditvault-test-", ignore_cleanup_errors=True) as folder:
+    """A PostgreSQL server of this test worker, with the migrated database as a template.
+
+    It keeps what it commits through the death of any process of ours, and does not wait for a disk: no test
+    ends this server, let alone its machine (the one that kills a server, of `faults`, starts one of its own).
+    """
+    with tempfile.TemporaryDirectory(
+        prefix="creditvault-test-", dir=_in_memory(), ignore_cleanup_errors=True
+    ) as folder:
         server = EmbeddedDatabase(Path(folder) / "postgresql")
+        admin = prepared.administrator(server.url("postgres"))
+        with admin.connect() as connection:
+            for setting in ("fsync", "full_page_writes"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
         migrate(server.url(OWNER))
         yield server
+        admin.dispose()
         server.stop()
+
+
+def _in_memory() -> Path | None:
+    """A folder whose files are memory, where the machine has one with room."""
+    folder = Path("/dev/shm")  # noqa: S108 -- a private folder is made in it
+    return folder if folder.is_dir() and shutil.disk_usage(folder).free > 4 << 30 else None
 
 
 @contextmanager
 def fresh_database(postgres: EmbeddedDatabase) -> Iterator[str]:
     """Copies the template; yields the new database's name."""
     name = f"test_{uuid4().hex}"
-    admin = create_engine(postgres.url("postgres", "postgres"), isolation_level="AUTOCOMMIT")
+    admin = prepared.administrator(postgres.url("postgres"))
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER}"))
+        connection.execute(text(prepared.copying(DATABASE, name)))
     try:
         yield name
     finally:
         with admin.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
 
 
 @pytest.fixture
@@ -164,6 +183,6 @@ def vault_settings(postgres: EmbeddedDatabase, database_name: str, tmp_path: Pat
 async def vault(vault_settings: Settings) -> AsyncIterator[Vault]:
     """A whole vault, set up and open, without its web server."""
     assert vault_settings.database_url is not None
-    await set_up(vault_settings, vault_settings.database_url)
+    await prepared.copy(vault_settings)
     async with open_vault(vault_settings, vault_settings.database_url) as opened:
         yield opened

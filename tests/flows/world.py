@@ -148,6 +148,14 @@ async def opened(settings: Settings, folder: Path) -> AsyncIterator[World]:
     """Sets the vault up, opens it, and registers the cast."""
     assert settings.database_url is not None
     await set_up(settings, settings.database_url)
+    async with joined(settings, folder) as world:
+        yield world
+
+
+@asynccontextmanager
+async def joined(settings: Settings, folder: Path) -> AsyncIterator[World]:
+    """Opens a vault that is set up, and meets the cast, of whom it registers whoever is missing."""
+    assert settings.database_url is not None
     async with open_vault(settings, settings.database_url) as vault:
         yield World(settings, vault, await gather(vault.log, folder / "cast.json"))
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import fresh_database, settings_in
-from tests.vault.served import Served, site
+from tests.vault.served import Served, copied_site
 from vault.server.embedded import EmbeddedDatabase
 from vault.server.settings import Settings
 
@@ -15,7 +15,7 @@ from vault.server.settings import Settings
 @pytest.fixture
 async def served(vault_settings: Settings, tmp_path: Path) -> AsyncIterator[Served]:
     """A vault of this test's own, served."""
-    async with site(vault_settings, tmp_path) as one:
+    async with copied_site(vault_settings, tmp_path) as one:
         yield one
 
 
@@ -26,6 +26,6 @@ async def shared(
     """A vault that knows persons 1 to 3, served to the tests of one module."""
     folder = tmp_path_factory.mktemp("shared")
     with fresh_database(postgres) as name:
-        async with site(settings_in(folder, postgres, name), folder) as one:
+        async with copied_site(settings_in(folder, postgres, name), folder) as one:
             await one.enrol(1, 2, 3)
             yield one

@@ -15,10 +15,12 @@ from access_log.payload import Payload, check_opening
 from access_log.receipt import VerifiedReceipt, verify_receipt
 from demo.cast import COURT_CASE
 from demo.client import BodyClient
-from tests.flows.world import Grant, World, opened
+from tests import prepared
+from tests.flows.world import Grant, World, joined
 from tests.loopback import bound, serving
 from vault.problems import TYPE
 from vault.server.app import build_app
+from vault.server.assembly import set_up
 from vault.server.portal.fictitious import fictitious_identity
 from vault.server.settings import Settings
 
@@ -155,9 +157,26 @@ def problem(response: httpx.Response, status: int, name: str) -> dict[str, Any]:
 @asynccontextmanager
 async def site(settings: Settings, folder: Path) -> AsyncIterator[Served]:
     """Sets a vault up and serves it."""
+    assert settings.database_url is not None
+    await set_up(settings, settings.database_url)
+    async with _served(settings, folder) as served:
+        yield served
+
+
+@asynccontextmanager
+async def copied_site(settings: Settings, folder: Path) -> AsyncIterator[Served]:
+    """Serves a copy of a vault that was set up before."""
+    await prepared.copy(settings, cast=True)
+    async with _served(settings, folder) as served:
+        yield served
+
+
+@asynccontextmanager
+async def _served(settings: Settings, folder: Path) -> AsyncIterator[Served]:
+    """Serves a vault that is set up."""
     port, url = bound()
     async with (
-        opened(settings.model_copy(update={"issuer": url}), folder) as world,
+        joined(settings.model_copy(update={"issuer": url}), folder) as world,
         serving(build_app(world.vault), port),
         httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
     ):

@@ -12,10 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PASSPHRASE
-from vault.crypto.keyfile import Argon2Cost
-from vault.crypto.keyring import FileKeyring
-from vault.server.assembly import set_up
+from tests import prepared
 from vault.server.cli.main import run
 from vault.server.settings import Settings
 
@@ -59,10 +56,7 @@ class CommandLine:
 
     def set_up(self) -> None:
         """Makes keys and log."""
-        assert self.settings.database_url is not None
-        # Commands open the keyring again and again; what Argon2id costs is tested elsewhere.
-        FileKeyring.create_file(self.settings.keyring_path, PASSPHRASE, Argon2Cost(8, 1, 1))
-        asyncio.run(set_up(self.settings, self.settings.database_url))
+        asyncio.run(prepared.copy(self.settings))
 
     def __call__(self, *arguments: str) -> Ran:
         """Runs a command in this process."""

@@ -14,11 +14,12 @@ from consent import consents
 from consent.record import NewConsent, Notice
 from demo.cast import COURT_CASE, Cast, gather
 from demo.client import BodyClient
+from tests import prepared
 from tests.loopback import bound, serving
 from tests.vault.people import ENROLLED, OTHER, enrol, person
 from tests.vault.server.portal.reader import Page, read_page
 from vault.server.app import build_app
-from vault.server.assembly import Vault, open_vault, set_up
+from vault.server.assembly import Vault, open_vault
 from vault.server.portal.fictitious import fictitious_identity
 from vault.server.settings import Settings
 
@@ -146,7 +147,7 @@ async def site(vault_settings: Settings, tmp_path: Path) -> AsyncIterator[Site]:
     port, url = bound()
     settings = vault_settings.model_copy(update={"issuer": url})
     assert settings.database_url is not None
-    await set_up(settings, settings.database_url)
+    await prepared.copy(settings, cast=True)
     async with open_vault(settings, settings.database_url) as vault:
         cast = await gather(vault.log, tmp_path / "cast.json")
         await enrol(vault, cast["furnisher"].body_id, ENROLLED, OTHER)
