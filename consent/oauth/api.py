@@ -4,6 +4,7 @@ Errors become HTTP here and in `adapter.py`. A client always gets OAuth's own JS
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from urllib.parse import quote
 
 from fastapi import APIRouter
@@ -95,10 +96,11 @@ def oauth_router(
     router.add_api_route(
         AUTHORIZE_PATH, people.decide, methods=["POST"], summary="Grant or refuse", response_class=Response
     )
-    server_document = metadata.server_metadata(profile)
-    resource_document = metadata.resource_metadata(profile)
+    server_document = partial(metadata.server_metadata, profile)
+    resource_document = partial(metadata.resource_metadata, profile)
     for path, summary, document in (
-        (JWKS_PATH, "Keys that sign access tokens (RFC 7517)", profile.keys.jwks()),
+        # Made for each request: the keys change while the server runs.
+        (JWKS_PATH, "Keys that sign access tokens (RFC 7517)", profile.keys.jwks),
         (SERVER_METADATA_PATH, "The authorization server (RFC 8414)", server_document),
         (RESOURCE_METADATA_PATH, "The protected resource (RFC 9728)", resource_document),
         (RESOURCE_METADATA_PATH + RESOURCE_PATH, "The protected resource (RFC 9728)", resource_document),
@@ -140,8 +142,8 @@ def _for_clients(
     return route
 
 
-def _document(document: dict[str, object]) -> Callable[[], Awaitable[Response]]:
+def _document(document: Callable[[], dict[str, object]]) -> Callable[[], Awaitable[Response]]:
     async def route() -> Response:
-        return JSONResponse(document, headers=_CACHED)
+        return JSONResponse(document(), headers=_CACHED)
 
     return route

@@ -144,12 +144,19 @@ class Protection:
         cached_tokens: int = 4096,
         clock: Callable[[], float] = time,
     ) -> None:
+        self._issuer = issuer
+        self._audience = audience
         self._reader = TokenReader(issuer, audience, keys)
         self._proofs = ProofChecker(issuer, nonces)
         self._resource_metadata = resource_metadata
         self._cached_tokens = cached_tokens
         self._tokens: OrderedDict[bytes, AccessToken] = OrderedDict()
         self._clock = clock
+
+    def trust(self, keys: Mapping[str, jose.PublicKey]) -> None:
+        """Accepts tokens of these keys alone from now on; what was verified by others is forgotten."""
+        self._reader = TokenReader(self._issuer, self._audience, keys)
+        self._tokens.clear()
 
     def verify(self, authorization: Sequence[str], dpop: Sequence[str], method: str, path: str) -> Presented:
         """Verifies what one request presents.

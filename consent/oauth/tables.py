@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -89,6 +90,29 @@ dpop_proof = Table(
     metadata,
     Column("proof_hash", LargeBinary, primary_key=True, comment="SHA-256 of key thumbprint and jti"),
     Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+
+token_key = Table(
+    "token_key",
+    metadata,
+    Column(
+        "version",
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="of the key; 1 is the first and stands in no row",
+    ),
+    Column("key_id", Uuid, nullable=False, comment="object of its register event"),
+    Column("announced_at", DateTime(timezone=True), nullable=False),
+    Column("signs_from", DateTime(timezone=True), nullable=False, comment="from then on it signs"),
+    Column(
+        "others_until",
+        DateTime(timezone=True),
+        nullable=False,
+        comment="from then on no token of an earlier key is accepted",
+    ),
+    CheckConstraint("version > 1", name="version"),
+    CheckConstraint("signs_from >= announced_at AND others_until >= announced_at", name="period"),
 )
 
 revoked_token = Table(

@@ -48,6 +48,14 @@ class IssuerKeys:
     """
 
     def __init__(self, keys: Sequence[RSAKey | ECKey | OKPKey]) -> None:
+        self.take(keys)
+
+    def take(self, keys: Sequence[RSAKey | ECKey | OKPKey]) -> None:
+        """Goes on with these keys: whoever holds this object signs with the first of them from now on.
+
+        Raises:
+            ConfigurationError: none is given, or one is not of the profile.
+        """
         if not keys or not all(key.is_private for key in keys):
             raise ConfigurationError("Give at least one private key to sign access tokens with.")
         try:
@@ -64,7 +72,7 @@ class IssuerKeys:
     @classmethod
     def from_seeds(cls, seeds: Sequence[bytes]) -> "IssuerKeys":
         """Ed25519 keys from their 32-byte seeds, the signing one first."""
-        return cls([OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(seed)) for seed in seeds])
+        return cls([ed25519_key(seed) for seed in seeds])
 
     def sign(self, claims: dict[str, Any]) -> str:
         """Signs claims as an access token."""
@@ -78,6 +86,11 @@ class IssuerKeys:
                 for kid, key in self.public.items()
             ]
         }
+
+
+def ed25519_key(seed: bytes) -> OKPKey:
+    """The Ed25519 key of a 32-byte seed."""
+    return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(seed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,13 @@ from vault.records.keys import (
     LABEL_MASTER,
     PROOF_NONCE,
     ROOTS_SIGNING,
-    TOKEN_SIGNING,
     LogSealer,
     VaultKeys,
 )
 from vault.records.signers import LogSigners
 from vault.server.database import application_engine
 from vault.server.settings import Settings
+from vault.server.token_keys import TokenKeys
 
 _events = structlog.get_logger()
 
@@ -76,6 +76,7 @@ class Vault:
     intake: Intake
     profile: Profile
     protection: Protection
+    token_keys: TokenKeys
     keeper: Keeper
     schemes: frozenset[str]
 
@@ -159,9 +160,10 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             log.witnesses = witnessing
         await log.start()
         schemes = frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC})
+        signing = TokenKeys(engine, keys)
         profile = Profile(
             settings.issuer,
-            IssuerKeys.from_seeds([keys.system(TOKEN_SIGNING)]),
+            IssuerKeys(await signing.now()),
             Nonces(keys.system(PROOF_NONCE)) if settings.proof_nonces else None,
         )
         yield Vault(
@@ -178,6 +180,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             intake=Intake(Enrolment(log, keys, catalogue), catalogue, schemes),
             profile=profile,
             protection=profile.protection(),
+            token_keys=signing,
             keeper=_keeper(settings, keys, catalogue),
             schemes=schemes,
         )

@@ -76,6 +76,7 @@ async def _serve(
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         server = Server(config)
+        watching = asyncio.create_task(vault.token_keys.watch(vault.profile.keys, vault.protection))
         if supervised:
             server.end_with_supervisor()
         # What is loaded now stays: without it, full collections walk all of it and cost 100 ms each.
@@ -83,7 +84,10 @@ async def _serve(
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         _events.info("worker_started", pid=os.getpid(), host=settings.host, port=settings.port)
-        await server.serve(sockets=[listening])
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            watching.cancel()
         _events.info("worker_stopped", pid=os.getpid())
 
 

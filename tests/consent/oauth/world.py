@@ -326,7 +326,10 @@ def build(
 ) -> World:
     """The authorization server and one protected route, in process."""
     clock = Clock()
-    profile = Profile(issuer, ISSUER_KEYS, Nonces(bytes(32)) if nonces else None, clock)
+    # Its own: a test may change them.
+    profile = Profile(
+        issuer, IssuerKeys.from_seeds([bytes(32)]), Nonces(bytes(32)) if nonces else None, clock
+    )
     app = FastAPI()
     app.include_router(
         oauth_router(

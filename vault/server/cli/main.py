@@ -22,6 +22,7 @@ from vault.server.cli import (
     doctor,
     enrolling,
     log,
+    oauth,
     officer,
     registrar,
     serving,
@@ -53,6 +54,7 @@ app.add_typer(registrar.app, name="registrar")
 app.add_typer(basis.app, name="basis")
 app.add_typer(authorization.app, name="authorization")
 app.add_typer(log.app, name="log")
+app.add_typer(oauth.app, name="oauth")
 app.add_typer(witness.app, name="witness")
 app.command(name="docs")(docs.docs)
 _events = structlog.get_logger()

@@ -36,7 +36,7 @@ COMMANDS = _commands()
 
 def test_every_command_asked_for_is_there() -> None:
     groups = {
-        "body": {"add", "suspend", "reinstate", "list"},
+        "body": {"add", "keys", "suspend", "reinstate", "list"},
         "officer": {"add", "list"},
         "registrar": {"add", "list", "key"},
         "basis": {"add", "list"},
@@ -52,6 +52,7 @@ def test_every_command_asked_for_is_there() -> None:
             "reimport",
             "rebuild",
         },
+        "oauth": {"rotate-key", "keys"},
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
     expected: set[tuple[str, ...]] = {
