@@ -71,10 +71,12 @@ class Form:
     Attributes:
         parameters: each at most once; a parameter without a value counts as absent (RFC 6749 §3.2).
         dpop: every DPoP header.
+        host: where the request came from, as far as it is known.
     """
 
     parameters: Mapping[str, str] = field(repr=False)
     dpop: Sequence[str] = field(repr=False)
+    host: str | None = None
 
 
 @dataclass(slots=True)
@@ -127,7 +129,8 @@ async def read_form(request: Request) -> Form:
     parameters = dict(pairs)
     if len(parameters) != len(pairs):
         raise RequestFormError("Send each parameter once.")
-    return Form(parameters, request.headers.getlist("dpop"))
+    host = None if request.client is None else request.client.host
+    return Form(parameters, request.headers.getlist("dpop"), host)
 
 
 async def read_answers(request: Request) -> dict[str, list[str]]:
@@ -178,6 +181,13 @@ def safe_words() -> Iterator[None]:
         if not str(error).startswith(_UNSPEAKABLE):
             raise
         raise RefusedError("invalid_request") from None
+
+
+def answer_too_many(seconds: int) -> Answer:
+    """Too many failed authentications (RFC 6585 §4)."""
+    words = "Too many authentications failed: wait for Retry-After, then check key, kid, aud and clock."
+    body = {"error": "invalid_client", "error_description": words}
+    return Answer(429, body, headers={"Retry-After": str(seconds)})
 
 
 def answer_form_error(error: RequestFormError) -> Answer:

@@ -31,6 +31,7 @@ from consent.oauth.citizens import Citizens, ConsentPage, SubjectHasher
 from consent.oauth.client_keys import ClientKeys
 from consent.oauth.endpoints import ClientEndpoints
 from consent.oauth.errors import RequestFormError
+from consent.oauth.failures import FailedAuthentications
 from consent.oauth.jwks_uri import PublishedKeys
 from consent.oauth.profile import (
     AUTHORIZE_PATH,
@@ -77,7 +78,14 @@ def oauth_router(
         published: where keys of bodies are looked for.
     """
     router = APIRouter(tags=["OAuth"])
-    clients = ClientEndpoints(profile, engine, catalogue, hasher, ClientKeys(log, published))
+    clients = ClientEndpoints(
+        profile,
+        engine,
+        catalogue,
+        hasher,
+        keys=ClientKeys(log, published),
+        failures=FailedAuthentications(engine, profile.clock),
+    )
     people = AuthorizationPages(
         profile, engine, log, catalogue=catalogue, citizens=citizens, page=page, keeper=keeper
     )

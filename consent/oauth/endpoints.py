@@ -14,7 +14,7 @@ from authlib.oauth2.base import OAuth2Error
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from consent.facts import CatalogueFacts
-from consent.oauth import rar
+from consent.oauth import jose, rar
 from consent.oauth.adapter import (
     Answer,
     Form,
@@ -22,12 +22,20 @@ from consent.oauth.adapter import (
     RefusedError,
     answer_error,
     answer_proof_error,
+    answer_too_many,
     safe_words,
 )
 from consent.oauth.citizens import SubjectHasher
 from consent.oauth.client_keys import ClientKeys
 from consent.oauth.clients import KeysWantedError
-from consent.oauth.errors import AccessError, DetailsError, NonceRequiredError, SubjectError
+from consent.oauth.errors import (
+    AccessError,
+    DetailsError,
+    NonceRequiredError,
+    SignatureError,
+    SubjectError,
+)
+from consent.oauth.failures import Attempt, FailedAuthentications, client_named, network_of
 from consent.oauth.introspection import TokenIntrospection
 from consent.oauth.par import PushedRequestEndpoint
 from consent.oauth.profile import INTROSPECT_PATH, PAR_PATH, REVOKE_PATH, TOKEN_PATH, Profile
@@ -48,6 +56,7 @@ class ClientEndpoints:
         catalogue: which fields are open to which kind of body.
         hasher: makes the keyed hash of a person's identifier.
         keys: looks for the keys that clients publish.
+        failures: counts failed authentications.
     """
 
     def __init__(
@@ -56,13 +65,16 @@ class ClientEndpoints:
         engine: AsyncEngine,
         catalogue: CatalogueFacts,
         hasher: SubjectHasher,
+        *,
         keys: ClientKeys,
+        failures: FailedAuthentications,
     ) -> None:
         self._profile = profile
         self._engine = engine
         self._catalogue = catalogue
         self._hasher = hasher
         self._keys = keys
+        self._failures = failures
         self._proofs = profile.proofs()
 
     async def push(self, form: Form) -> Answer:
@@ -86,6 +98,10 @@ class ClientEndpoints:
 
     async def _converse(self, path: str, form: Form, work: _Work, *, with_proof: bool) -> Answer:
         request = FormRequest(self._profile.url(path), form.parameters)
+        attempt = _attempt(form)
+        wait = self._failures.wait(attempt)
+        if wait is not None:
+            return answer_too_many(wait)
         try:
             if with_proof:
                 request.proof = self._proofs.check(
@@ -100,6 +116,12 @@ class ClientEndpoints:
             # Nothing was judged or used yet. No transaction is open while a stranger's web server is asked.
             await self._keys.renew(wanted.body_id, self._profile.now())
             answer = await self._in_transaction(request, work, renewed=True)
+        if (answer.body or {}).get("error") == "invalid_client":
+            wait = await self._failures.failed(attempt)
+            if wait is not None:
+                return answer_too_many(wait)
+        else:
+            self._failures.succeeded(attempt)
         if self._profile.nonces is not None:
             answer.headers["DPoP-Nonce"] = self._profile.nonces.current(self._profile.clock())
         return answer
@@ -143,6 +165,17 @@ class ClientEndpoints:
             raise RefusedError(
                 "invalid_authorization_details", "The person's identifier is not well formed."
             ) from None
+
+
+def _attempt(form: Form) -> Attempt:
+    """Who says to be whom: by `client_id`, or by the assertion, of which nothing is believed."""
+    named: object = form.parameters.get("client_id")
+    if named is None:
+        try:
+            named = jose.read_claims(jose.take_apart(form.parameters.get("client_assertion", ""))).get("sub")
+        except SignatureError:
+            named = None
+    return Attempt(network_of(form.host), client_named(named))
 
 
 def _endpoint(name: str) -> _Work:

@@ -32,7 +32,14 @@ _REVOKED = text(
     " OR EXISTS (SELECT FROM consent.oauth_grant g WHERE g.subject_id = t.subject_id"
     " AND g.consent_id = t.consent_id AND g.revoked_at IS NOT NULL)"
 )
-_EXPIRED = ("pushed_request", "refresh_token", "client_assertion", "dpop_proof", "revoked_token")
+_EXPIRED = (
+    "pushed_request",
+    "refresh_token",
+    "client_assertion",
+    "dpop_proof",
+    "revoked_token",
+    "failed_authentication",
+)
 # A code outlives its minute, so that whoever uses it late a second time still takes its tokens away.
 _CODE_MEMORY = "interval '1 day'"
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
+    Integer,
     LargeBinary,
     SmallInteger,
     Table,
@@ -113,6 +114,14 @@ token_key = Table(
     ),
     CheckConstraint("version > 1", name="version"),
     CheckConstraint("signs_from >= announced_at AND others_until >= announced_at", name="period"),
+)
+
+failed_authentication = Table(
+    "failed_authentication",
+    metadata,
+    Column("counted_hash", LargeBinary, primary_key=True, comment="SHA-256 of the address or the client"),
+    Column("failures", Integer, nullable=False, comment="since the period began"),
+    Column("expires_at", DateTime(timezone=True), nullable=False, comment="when the period ends"),
 )
 
 revoked_token = Table(

@@ -72,7 +72,9 @@ async def _serve(
             log_config=None,
             lifespan="off",
             server_header=False,
-            proxy_headers=False,
+            # Without proxies named nobody's X-Forwarded-For is believed; scheme and host never come from it.
+            proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=settings.proxies,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         server = Server(config)

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8440, ge=1, le=65535, description="Port to listen on.")
+    proxies: str = Field(
+        "",
+        description="Addresses of the reverse proxies, separated by commas, whose X-Forwarded-For is "
+        "believed: failed authentications are counted per address. Unset: the connection's address counts.",
+    )
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     log_origin: str = Field(
         "creditvault.example/log/2026",
@@ -159,6 +164,16 @@ class Settings(BaseSettings):
             raise ValueError("must be https://host or https://host:port")
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
             raise ValueError("must be https outside loopback")
+        return value
+
+    @field_validator("proxies")
+    @classmethod
+    def _proxies_are_addresses(cls, value: str) -> str:
+        try:
+            for address in filter(None, value.split(",")):
+                ip_network(address.strip())
+        except ValueError:
+            raise ValueError("must be addresses or networks, separated by commas") from None
         return value
 
     @field_validator("auditor_keys")

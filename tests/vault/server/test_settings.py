@@ -41,3 +41,9 @@ def test_an_issuer_that_only_looks_like_one_is_refused(issuer: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(issuer=issuer)
     assert [fault["loc"] for fault in refused.value.errors()] == [("issuer",)]
+
+
+def test_proxies_are_addresses() -> None:
+    assert Settings(proxies="127.0.0.1, 2001:db8::/32").proxies
+    with pytest.raises(ValidationError, match="must be addresses or networks"):
+        Settings(proxies="proxy.example")
