@@ -47,7 +47,15 @@ async def credentials(served: Served) -> dict[str, Credentials]:
         f"/v1/inspection/{path}": partial(
             inspector.client.credentials, f"/v1/inspection/{path}", inspector.token
         )
-        for path in ("entries", "entry", "overdue-covert-cases")
+        for path in (
+            "cases/answer",
+            "cases/read",
+            "cases/take-up",
+            "cases",
+            "entries",
+            "entry",
+            "overdue-covert-cases",
+        )
     }
     return {
         **inspecting,

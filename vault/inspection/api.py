@@ -14,10 +14,18 @@ from starlette.responses import JSONResponse
 
 from access_log.log import Log
 from access_log.streams import StreamEntry
+from consent.errors import InvalidError
 from consent.inspection import Inspector
 from consent.oauth.protection import Presented, Protection
 from vault.api import verify
+from vault.inspection.case_uses import CaseUses
 from vault.inspection.schemas import (
+    AnswerIn,
+    CaseIn,
+    CaseOut,
+    CasesIn,
+    CasesOut,
+    ChangedCaseOut,
     EntriesIn,
     EntriesOut,
     EntryIn,
@@ -27,9 +35,19 @@ from vault.inspection.schemas import (
     OverdueCaseOut,
     OverdueOut,
 )
-from vault.problems import FORBIDDEN, MEDIA_TYPE, NOT_FOUND, REFUSED, invalid, problem_response
+from vault.problems import (
+    CONFLICT,
+    FORBIDDEN,
+    INVALID,
+    MEDIA_TYPE,
+    NOT_FOUND,
+    REFUSED,
+    invalid,
+    problem_response,
+)
 from vault.rights import inspected
 from vault.rights.accesses import KINDS
+from vault.rights.case_inspections import StandsOtherwise
 from vault.rights.inspected import Criteria
 from vault.rights.inspections import UseRefused, inspector_of
 
@@ -41,14 +59,15 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         (400, "The request is not well formed"),
         (401, "No valid token and proof; nothing was logged"),
         (403, "A rule refuses the use (`rule` names it), or the token is for something else"),
-        (404, "The log has no such entry; that you asked is in the log"),
+        (404, "There is no such entry or case; that you asked is in the log"),
+        (409, "The case stands otherwise; that you asked is in the log"),
         (413, "The body is too large"),
         (415, "Another media type is needed"),
         (503, "Nothing was opened; try again"),
     )
 }
 Asked = TypeVar("Asked", bound=BaseModel)
-Answer = BaseModel | UseRefused | None
+Answer = BaseModel | UseRefused | StandsOtherwise | None
 Handler = Callable[[Presented, Inspector, Asked], Awaitable[Answer]]
 
 
@@ -121,13 +140,17 @@ class _Route:
 def inspection_router(log: Log, protection: Protection) -> APIRouter:
     """The routes under `/v1/inspection`."""
     router = APIRouter(prefix="/v1/inspection", tags=["inspection"])
-    api = InspectionApi(log)
+    api, cases = InspectionApi(log), CaseUses(log)
     for route in (
         _Route("/entry", api.entry, EntryIn, InspectedEntryOut, "Open one entry of the log"),
         _Route("/entries", api.entries, EntriesIn, EntriesOut, "List entries, page by page"),
         _Route(
             "/overdue-covert-cases", api.overdue, NothingIn, OverdueOut, "Who should have been told by now"
         ),
+        _Route("/cases", cases.all, CasesIn, CasesOut, "Cases of queries somebody does not recognise"),
+        _Route("/cases/read", cases.one, CaseIn, CaseOut, "One case"),
+        _Route("/cases/take-up", cases.take_up, CaseIn, ChangedCaseOut, "Take up a case"),
+        _Route("/cases/answer", cases.answer, AnswerIn, ChangedCaseOut, "Answer a case"),
     ):
         _add(router, protection, route)
     return router
@@ -148,14 +171,18 @@ def _add(router: APIRouter, protection: Protection, route: _Route) -> None:
             asked = route.asked.model_validate_json(await request.body())
         except ValidationError as error:
             return invalid([(fault["loc"], fault["type"]) for fault in error.errors(include_input=False)])
-        return _response(await route.handler(presented, inspector, asked), protection)
+        try:
+            answer = await route.handler(presented, inspector, asked)
+        except InvalidError as error:
+            return problem_response(INVALID, f"{str(error).capitalize()}.")
+        return _response(answer, protection)
 
     use.__doc__ = route.handler.__doc__
     router.add_api_route(
         route.path,
         use,
         methods=["POST"],
-        name=route.path.strip("/"),
+        name=route.path.strip("/").replace("/", "-"),
         response_model=None,
         responses={200: {"model": route.answered}, **_PROBLEMS},
         summary=route.summary,
@@ -171,7 +198,11 @@ def _add(router: APIRouter, protection: Protection, route: _Route) -> None:
 
 def _response(answer: Answer, protection: Protection) -> Response:
     if answer is None:
-        return problem_response(NOT_FOUND, "The log has no such entry. That you asked is in the log.")
+        return problem_response(NOT_FOUND, "There is no such entry or case. That you asked is in the log.")
+    if isinstance(answer, StandsOtherwise):
+        return problem_response(
+            CONFLICT, f"The case is {answer.row.state}; nothing was changed. That you asked is in the log."
+        )
     if isinstance(answer, UseRefused):
         return problem_response(
             REFUSED,

@@ -1,7 +1,7 @@
 """What travels over `/v1/inspection`: closed request schemas and documented answers."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -184,4 +184,110 @@ class OverdueOut(BaseModel):
     )
 
     cases: list[OverdueCaseOut]
+    use_receipt: str
+
+
+_CASE: JsonDict = {
+    "case": "4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11",
+    "state": "taken up",
+    "opened_at": "2026-11-03T02:00:00Z",
+    "changed_at": "2026-11-04T02:00:00Z",
+    "opened_index": 52,
+    "answered_index": None,
+}
+CaseState = Literal["open", "taken up", "answered"]
+
+
+class CasesIn(Closed):
+    """`POST /v1/inspection/cases`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_extra={"examples": [{"state": "open"}]},
+    )
+
+    state: CaseState | None = Field(None, description="Only those that stand so.")
+    after: Index | None = Field(None, description="`next` of the page before.")
+
+
+class CaseIn(Closed):
+    """One case."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_extra={"examples": [{"case": "4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11"}]},
+    )
+
+    case: UUID
+
+
+class AnswerIn(Closed):
+    """`POST /v1/inspection/cases/answer`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "case": "4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11",
+                    "answer": "The bank asked in error. It was told to delete what it saw.",
+                }
+            ]
+        },
+    )
+
+    case: UUID
+    answer: Annotated[str, StringConstraints(min_length=1, max_length=2000)] = Field(
+        description="What the person reads."
+    )
+
+
+class ListedCaseOut(BaseModel):
+    """A case; whose it is, and about which query, is not here."""
+
+    case: UUID
+    state: CaseState
+    opened_at: datetime
+    changed_at: datetime
+    opened_index: int = Field(description="Of the entry that opened it.")
+    answered_index: int | None = Field(description="Of the entry that answers it.")
+
+
+class CasesOut(BaseModel):
+    """One page, the oldest case first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"cases": [_CASE], "next": None, "use_receipt": _RECEIPT}]}
+    )
+
+    cases: list[ListedCaseOut]
+    next: int | None = Field(description="Ask for the next page `after` this. Null: this is the last.")
+    use_receipt: str
+
+
+class CaseOut(ListedCaseOut):
+    """A case with the query it is about."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{**_CASE, "entry": 41, "words": "I have no account there.", "use_receipt": _RECEIPT}]
+        }
+    )
+
+    entry: int | None = Field(description="Index of the query; open it with `/v1/inspection/entry`.")
+    words: str | None = Field(description="What the person said of it.")
+    use_receipt: str
+
+
+class ChangedCaseOut(ListedCaseOut):
+    """A case after a step of yours."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_CASE, "use_receipt": _RECEIPT}]})
+
     use_receipt: str

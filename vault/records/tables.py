@@ -118,3 +118,18 @@ covert_count = Table(
     Column("opening", Text, nullable=False, comment="of that entry, JSON"),
 )
 Index("covert_case_due", covert_case.c.ends_at, postgresql_where=covert_case.c.disclosed_at.is_(None))
+
+# *I don't recognise this query*: how a case stands, and where the log has it. Whose it is, and about
+# which query, stands in the sealed payload of that entry alone.
+access_case = Table(
+    "access_case",
+    metadata,
+    Column("case_id", Uuid, primary_key=True, comment="keyed digest of person and entry"),
+    Column("state", Text, nullable=False),
+    Column("opened_index", BigInteger, nullable=False, unique=True, comment="of the entry that opened it"),
+    Column("answered_index", BigInteger, comment="of the entry that answers it"),
+    Column("opened_at", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('open', 'taken up', 'answered')", name="state"),
+    CheckConstraint("(state = 'answered') = (answered_index IS NOT NULL)", name="answer"),
+)

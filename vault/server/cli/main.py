@@ -18,6 +18,7 @@ from vault.server.cli import (
     authorization,
     basis,
     body,
+    cases,
     docs,
     doctor,
     enrolling,
@@ -53,6 +54,7 @@ app.add_typer(officer.app, name="officer")
 app.add_typer(registrar.app, name="registrar")
 app.add_typer(basis.app, name="basis")
 app.add_typer(authorization.app, name="authorization")
+app.add_typer(cases.app, name="cases")
 app.add_typer(log.app, name="log")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(witness.app, name="witness")

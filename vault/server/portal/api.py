@@ -27,6 +27,10 @@ from vault.server.portal.schemas import (
     FrequencyOut,
     LogKeysOut,
     MeOut,
+    NotRecognisedIn,
+    OpenedCaseOut,
+    OwnCaseOut,
+    OwnCasesOut,
     OwnRecordOut,
     OwnRecordsOut,
     WithdrawnOut,
@@ -42,7 +46,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         (401, "Nobody is signed in"),
         (403, "The X-CSRF-Token is missing or wrong; nothing was changed"),
         (404, "There is nothing here that belongs to you"),
-        (409, "The consent was withdrawn before"),
+        (409, "It stands otherwise already; nothing was changed"),
         (503, "Nothing was opened or changed; try again"),
     )
 }
@@ -85,6 +89,37 @@ class OwnApi:
         session = await self._sessions.require(request)
         given = await self._own.log_keys(session)
         return Response(given.encode(), media_type="application/json")
+
+    async def cases(self, request: Request) -> OwnCasesOut:
+        """How each stands, and what inspectors answered."""
+        session = await self._sessions.require(request)
+        return OwnCasesOut(
+            cases=[
+                OwnCaseOut(
+                    case=one.case_id,
+                    entry=one.entry,
+                    state=one.state,
+                    words=one.words,
+                    answer=one.answer,
+                    opened_at=one.opened_at,
+                    changed_at=one.changed_at,
+                )
+                for one in await self._own.cases(session)
+            ]
+        )
+
+    async def not_recognised(
+        self,
+        request: Request,
+        index: Annotated[int, Path(ge=0, le=_LARGEST_INDEX)],
+        asked: NotRecognisedIn,
+        x_csrf_token: Annotated[str | None, Header(description="`csrf_token` of GET /v1/me")] = None,
+    ) -> OpenedCaseOut:
+        """Opens a case for inspectors. Whoever asked is not told."""
+        session = await self._sessions.require(request)
+        session.check_form(x_csrf_token)
+        opened = await self._own.open_case(session, index, asked.words)
+        return OpenedCaseOut(case=opened.case_id, receipt=opened.receipt)
 
     async def records(self, request: Request) -> OwnRecordsOut:
         """Everything held about you, shown to others or not. Looking is logged."""
@@ -198,6 +233,7 @@ def me_router(own: Own, sessions: Sessions, words: Words, route_class: type[APIR
         ("", api.me, "Whose session this is", (401, 503)),
         ("/accesses", api.accesses, "Who asked about me", (401, 503)),
         ("/accesses/{index}", api.access, "One entry, with its receipt", (400, 401, 404, 503)),
+        ("/cases", api.cases, "Queries I did not recognise", (401, 503)),
         ("/records", api.records, "My records", (401, 503)),
         ("/consents", api.consents, "My consents", (401, 503)),
     ):
@@ -210,6 +246,13 @@ def me_router(own: Own, sessions: Sessions, words: Words, route_class: type[APIR
         response_class=Response,
         # It is written once, as access_log FORMAT 4.6 says, and not by a model of this API.
         responses={200: {"model": LogKeysOut}, **_only(401, 404, 503)},
+    )
+    router.add_api_route(
+        "/accesses/{index}/not-recognised",
+        api.not_recognised,
+        methods=["POST"],
+        summary="Say that I do not recognise a query",
+        responses=_only(400, 401, 403, 404, 409, 503),
     )
     router.add_api_route(
         "/consents/{consent_id}/withdraw",

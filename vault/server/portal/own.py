@@ -5,7 +5,8 @@ from uuid import UUID
 from access_log.material import Material
 from consent import consents
 from consent.consents import Consent
-from vault.rights import accesses, material, own_consents, own_records
+from vault.rights import access_cases, accesses, material, own_consents, own_records
+from vault.rights.access_cases import Opened, OwnCase
 from vault.rights.accesses import Access
 from vault.rights.own_consents import Withdrawn
 from vault.rights.own_records import OwnRecord
@@ -37,6 +38,25 @@ class Own:
             if access.index == index:
                 async with self._vault.engine.connect() as connection:
                     return access, await accesses.receipt(connection, self._vault.log, access)
+        raise NothingHereError
+
+    async def cases(self, session: CitizenSession) -> list[OwnCase]:
+        """The person's cases about queries they do not recognise, the newest first."""
+        return access_cases.own_cases(await self.accesses(session))
+
+    async def open_case(self, session: CitizenSession, index: int, words: str | None) -> Opened:
+        """Opens a case about one query of that stream.
+
+        Raises:
+            NothingHereError: it is in no stream of theirs.
+            UnknownError: it is no query.
+            StateError: there is a case about it already.
+            InvalidError: the words are too long, or cannot be printed.
+        """
+        vault, subject_id = self._vault, session.subject_id
+        for access in await self.accesses(session):
+            if access.index == index and subject_id is not None:
+                return await access_cases.open_case(vault.log, vault.keys, subject_id, access, words)
         raise NothingHereError
 
     async def records(self, session: CitizenSession) -> tuple[list[OwnRecord], str | None]:

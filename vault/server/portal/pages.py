@@ -61,13 +61,24 @@ class AccessPages:
         """One entry, and how to verify it."""
         session = await self._sessions.require(request)
         access, _ = await self._own.access(session, read_index(index))
+        about = [each for each in await self._own.cases(session) if each.entry == access.index]
         return self._views.page(
             "access.html",
             session=session,
             section="accesses",
             access=access,
+            case=about[0] if about else None,
             log_key=await self._log_key(),
         )
+
+    async def not_recognised(self, request: Request, index: str) -> Response:
+        """Opens a case about one query; inspectors answer it."""
+        session = await self._sessions.require(request)
+        answers = await read_answers(request)
+        session.check_form(answers.get("csrf", [""])[0])
+        place = read_index(index)
+        await self._own.open_case(session, place, answers.get("words", [""])[0])
+        return RedirectResponse(f"/accesses/{place}", HTTPStatus.SEE_OTHER)
 
     async def _log_key(self) -> VerifierKey:
         """The newest Ed25519 key: it verifies what is given out now, and fits into a command."""
@@ -195,6 +206,7 @@ def pages_router(
         ("/consents/{consent_id}/copy", consents.copy),
     ):
         router.add_api_route(path, page, methods=["GET"])
+    router.add_api_route("/accesses/{index}/not-recognised", accesses.not_recognised, methods=["POST"])
     router.add_api_route("/consents/{consent_id}/withdraw", consents.withdraw, methods=["POST"])
     return router
 

@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from access_log.errors import AccessLogError
-from consent.errors import StateError, UnknownError
+from consent.errors import InvalidError, StateError, UnknownError
 from consent.oauth.citizens import Citizens
 from consent.oauth.errors import RequestFormError
 from consent.oauth.sign_in import ProviderDownError, SignInError
 from vault.crypto.errors import CryptoError
-from vault.problems import CONFLICT, FORBIDDEN, NOT_FOUND, Problem, problem_response
+from vault.problems import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, Problem, problem_response
 from vault.server.portal.errors import (
     ForgedRequestError,
     NothingHereError,
@@ -53,8 +53,9 @@ _PAGES: Final = (
         None,
         HTTPStatus.CONFLICT,
         "Nothing was changed",
-        "This consent was withdrawn before. It no longer counts.",
+        "It stands so already: the consent was withdrawn before, or you said it of this query before.",
     ),
+    ((InvalidError,), None, HTTPStatus.BAD_REQUEST, "This could not be taken", None),
     ((RequestFormError,), None, HTTPStatus.BAD_REQUEST, "This could not be read", _AGAIN),
     (
         (NothingHereError, UnknownError, RequestValidationError),
@@ -114,9 +115,11 @@ def me_route(cookie_name: str) -> type[APIRoute]:
                     return problem_response(FORBIDDEN, "Send the csrf_token of GET /v1/me as X-CSRF-Token.")
                 except (NothingHereError, UnknownError):
                     return problem_response(NOT_FOUND, "There is nothing here that belongs to you.")
+                except InvalidError as error:
+                    return problem_response(INVALID, f"{str(error).capitalize()}.")
                 except StateError:
                     return problem_response(
-                        CONFLICT, "This consent was withdrawn before; nothing was changed."
+                        CONFLICT, "It stands otherwise already; nothing was changed. Read it again."
                     )
 
             return answer

@@ -1,13 +1,13 @@
 """What `/v1/me` answers. `/v1` only ever adds members."""
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.config import JsonDict
 
-from vault.schemas import DisplayOut, SourceOut
+from vault.schemas import Closed, DisplayOut, SourceOut
 
 _ACCESS: JsonDict = {
     "index": 4711,
@@ -298,3 +298,60 @@ class WithdrawnOut(BaseModel):
     state: Literal["withdrawn"]
     copy_jws: str = Field(description="Your signed copy of the consent record as it stands now.")
     receipt: str = Field(description="A C2SP tlog-proof: the withdrawal stands in the log.")
+
+
+_OWN_CASE: JsonDict = {
+    "case": "4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11",
+    "entry": 4711,
+    "state": "answered",
+    "words": "I have no account there.",
+    "answer": "The bank asked in error. It was told to delete what it saw.",
+    "opened_at": "2026-11-24T09:00:00Z",
+    "changed_at": "2026-11-26T09:00:00Z",
+}
+
+
+class NotRecognisedIn(Closed):
+    """A query you do not recognise."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_extra={"examples": [{"words": "I have no account there."}]},
+    )
+
+    words: Annotated[str, StringConstraints(max_length=1000)] | None = Field(
+        None, description="What you want to say of it, if anything."
+    )
+
+
+class OpenedCaseOut(BaseModel):
+    """A case, just opened."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"case": _OWN_CASE["case"], "receipt": "c2sp.org/tlog-proof@v1"}]}
+    )
+
+    case: UUID
+    receipt: str = Field(description="Of the entry that opened it. Keep it.")
+
+
+class OwnCaseOut(BaseModel):
+    """A case of yours, and what inspectors answered."""
+
+    case: UUID
+    entry: int = Field(description="Index of the query.")
+    state: Literal["open", "taken up", "answered"]
+    words: str | None
+    answer: str | None
+    opened_at: datetime
+    changed_at: datetime
+
+
+class OwnCasesOut(BaseModel):
+    """Your cases, the newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"cases": [_OWN_CASE]}]})
+
+    cases: list[OwnCaseOut]

@@ -14,7 +14,7 @@ from access_log.entry import EntryType
 from vault.catalogue import Catalogue
 from vault.records import covert
 from vault.records.choose import category_of
-from vault.rights import material
+from vault.rights import access_cases, inspected, material
 from vault.rights.accesses import Access
 from vault.rights.own_records import OwnRecord
 
@@ -72,6 +72,11 @@ _CONSENT_STATES: Final[Mapping[str, str]] = {
     "expired": "Expired",
     "used-up": "Used up",
 }
+_CASE_STATES: Final[Mapping[str, str]] = {
+    "open": "Nobody has taken it up yet",
+    "taken up": "They are looking into it",
+    "answered": "They have answered",
+}
 _CONSENT_EVENTS: Final[Mapping[str, str]] = {
     "consent.granted": "You gave {body} your consent",
     "consent.withdrawn": "You withdrew your consent from {body}",
@@ -97,6 +102,10 @@ _RIGHTS: Final[Mapping[str, str]] = {
     "own records viewed": "You looked at your records",
     material.GIVEN: "You downloaded the keys of your log",
     covert.DISCLOSED: "{body} had asked about you, and a court let you be told only now",
+    access_cases.NOT_RECOGNISED: "You said that you do not recognise a query",
+    access_cases.TAKEN_UP: "{body} took up a query that you do not recognise",
+    access_cases.ANSWERED: "{body} answered you about a query that you do not recognise",
+    inspected.LOOKED_AT: "An inspector of {body} looked at an entry about you",
 }
 _SUPPORTING: Final[Mapping[str, str]] = {
     "reference": "Their reference",
@@ -209,6 +218,10 @@ class Words:
     def consent_state(self, state: str) -> str:
         """How a consent stands."""
         return _CONSENT_STATES[state]
+
+    def case_state(self, state: str) -> str:
+        """How a case stands with the inspectors."""
+        return _CASE_STATES[state]
 
     def happened(self, access: Access) -> str:
         """One line for one entry of the log."""

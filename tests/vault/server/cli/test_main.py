@@ -53,6 +53,7 @@ def test_every_command_asked_for_is_there() -> None:
             "rebuild",
         },
         "oauth": {"rotate-key", "keys"},
+        "cases": {"list", "show"},
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
     expected: set[tuple[str, ...]] = {
