@@ -3,7 +3,8 @@
     async with log.writing() as writing:       # 1. the head row is locked first, nothing before it
         ...                                    # 2. the caller reads live state and decides
         position = writing.add(event)
-                                               # 3. entries chained, head advanced   (same transaction)
+                                               # 3. entries chained, head advanced   (same transaction);
+                                               #    what the events end is kept beside the outside lock
                                                # 4. durable commit
                                                # 5. checkpoint signed
                                                # 6. outside lock raised
@@ -22,6 +23,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -29,6 +31,7 @@ from access_log import comparing, key_changes, stored, writes
 from access_log.archive import Archive
 from access_log.batch import Batcher
 from access_log.checkpoint import Checkpoint
+from access_log.endings import NOBODY, Ending
 from access_log.errors import LogStateError, LogUnavailableError, OutsideLockError
 from access_log.failing import database_errors
 from access_log.lent import LogKey, Sealer, Signers, Witnesses
@@ -36,6 +39,7 @@ from access_log.lock import OutsideLock, Raised
 from access_log.merkle import EMPTY_ROOT, Frontier
 from access_log.payload import Payload
 from access_log.raising import Raising
+from access_log.reapplying import Endings
 from access_log.receipt import write_receipt
 from access_log.references import Reference
 from access_log.sequence import Event, Head, KeyState, Receipts, RequestMark, Sequenced, Sequencing
@@ -81,6 +85,7 @@ class Writing:
     head: Head
     keys: KeyState
     events: list[Event] = field(default_factory=list)
+    ended: list[tuple[int, int, UUID, UUID]] = field(default_factory=list)
     indexes: list[int] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
     receipts: Sequence[str] = ()
@@ -94,6 +99,16 @@ class Writing:
         """Puts an event in line; returns its position among this transaction's events."""
         self.events.append(event)
         return len(self.events) - 1
+
+    def end(self, kind: int, of: UUID, subject: UUID = NOBODY) -> None:
+        """Has it kept beside the outside lock that the event added last ended something (`endings`).
+
+        Args:
+            kind: what happened (FORMAT 9.1).
+            of: what it is about.
+            subject: whose it is, if it is a person's.
+        """
+        self.ended.append((len(self.events) - 1, kind, of, subject))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +133,7 @@ class Log(StoredLog):
         archive: where entries stand whose partition is gone.
         references: what others hold of this log, compared with the database at every start.
         witnesses: asked about each checkpoint before anything is released; None if nothing waits for them.
+        endings: where acts that end something are kept through a restore; None keeps none.
     """
 
     master_version = 1
@@ -134,6 +150,7 @@ class Log(StoredLog):
         archive: Archive | None = None,
         references: Sequence[Reference] = (),
         witnesses: Witnesses | None = None,
+        endings: Endings | None = None,
     ) -> None:
         super().__init__(
             engine,
@@ -145,6 +162,7 @@ class Log(StoredLog):
             archive=archive,
         )
         self.references = references
+        self.endings = endings
         self._raising = Raising(self, witnesses)
         self._keys: tuple[LogKey, ...] = ()  # in force when the head was last seen
         self._appends = Batcher(self._append_together, window=0, most=_MOST_TOGETHER)
@@ -173,7 +191,8 @@ class Log(StoredLog):
     async def create(self) -> None:
         """Makes the head, the shared streams and the outside lock of a new log; harmless when repeated.
 
-        A log that holds entries is given no new lock: `start` refuses it until its own is restored.
+        A log that holds entries is given no new lock, and no new file of endings: `start` refuses it until
+        its own are restored.
 
         Raises:
             LogUnavailableError: the lock's folder cannot be written to.
@@ -188,15 +207,19 @@ class Log(StoredLog):
                 await self.open_streams(connection, kind, [stream_id])
             if head.size == 0 and not self.outside.exists():
                 note = sign_note(Checkpoint(self.origin, 0, EMPTY_ROOT), await self._in_force(head.keys))
+                if self.endings is not None and not self.endings.file.exists():
+                    await asyncio.to_thread(self.endings.file.create)
                 await asyncio.to_thread(self.outside.create, Raised(0, EMPTY_ROOT, note))
 
     async def start(self) -> None:
         """Compares the database with the outside lock and what others hold, then signs and raises its head.
 
+        What a restored database lacks of the endings that were kept is applied in the same transaction.
         Start, failover and recovery after a failed raise all come this way.
 
         Raises:
-            OutsideLockError: the database is behind the outside lock or a reference, or is another log.
+            OutsideLockError: the database is behind the outside lock or a reference, or is another log; or
+                the endings that were kept are missing or damaged.
             LogStateError: head and entries disagree, or the origin is another.
             LogUnavailableError: database or lock cannot be reached now; try again.
         """
@@ -213,8 +236,12 @@ class Log(StoredLog):
             for name, checkpoint in shown:
                 if checkpoint is not None:
                     await comparing.require_begins(connection, self.number, head, name, checkpoint)
+            frontier, time = head.frontier, head.time
+            new = await self._reapplied(connection, head)
+            if new is not None:
+                frontier, time = new.frontier, new.time
         self._raising.forget()
-        await self._raise(head.frontier, head.time, await self._in_force(head.keys))
+        await self._raise(frontier, time, await self._in_force(head.keys))
         self._halted = False
         if head.keys.changing:
             await self.complete_key_change()
@@ -294,6 +321,18 @@ class Log(StoredLog):
         new = await self._append(writing)
         await self._write_tiles(connection, new.first, new.leaves)
         return new.first
+
+    async def reapply_unstarted(self, connection: AsyncConnection) -> int:
+        """Applies once more, in the caller's transaction, what a restored database lacks of the endings kept.
+
+        For reimport, as `append_unstarted`; returns how many acts it was.
+
+        Raises:
+            OutsideLockError: what was kept is missing or damaged.
+            LogUnavailableError: it cannot be read now.
+        """
+        new = await self._reapplied(connection, await self._lock_head(connection))
+        return 0 if new is None else len(new.leaves)
 
     async def append(self, events: Sequence[Event]) -> Appended:
         """Appends events that need nothing read under the lock, together with other callers' (group commit).
@@ -393,6 +432,18 @@ class Log(StoredLog):
             connection, self.number, size=head.size, chain=head.chain, frontier=head.frontier
         )
 
+    async def _reapplied(self, connection: AsyncConnection, head: Head) -> Sequenced | None:
+        """The entries of endings that had to be applied once more; None if there are none."""
+        if self.endings is None:
+            return None
+        writing = Writing(connection, head, head.keys)
+        await self.endings.reapply(self, writing)
+        if not writing.events:
+            return None
+        new = await self._append(writing)
+        await self._write_tiles(connection, new.first, new.leaves)
+        return new
+
     async def _append(self, writing: Writing) -> Sequenced:
         connection, events = writing.connection, writing.events
         await self.sealer.prepare(max(writing.head.now, writing.head.time))
@@ -406,6 +457,13 @@ class Log(StoredLog):
                 await store.write(sequencing.take(events[at : at + _AT_ONCE]))
         new = sequencing.finish()
         await writes.append(connection, self.number, new, events)
+        if writing.ended and self.endings is not None:
+            # Durable before the commit: a crash between leaves a record that no entry bears out.
+            kept = [
+                Ending(kind, new.time, new.first + at, new.leaves[at], of, subject)
+                for at, kind, of, subject in writing.ended
+            ]
+            await asyncio.to_thread(self.endings.file.keep, kept)
         return new
 
     async def _write_tiles(

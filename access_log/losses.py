@@ -8,6 +8,7 @@ they are absent; without one an absent payload is a finding.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,7 @@ DOCUMENTED: Final = frozenset({REIMPORTED, REBUILT})
 """Events of type 9 whose document is kept here."""
 
 _ADD = text("INSERT INTO access_log.document (log, index, document) VALUES (:log, :index, :document)")
+_DOCUMENTS = text("SELECT document FROM access_log.document WHERE log = :log ORDER BY index")
 _READ = text(
     "SELECT d.index, d.document, e.entry, p.expiry_id, p.sealed FROM access_log.document d"
     " LEFT JOIN access_log.entry e ON e.log = d.log AND e.index = d.index"
@@ -173,6 +175,15 @@ def _is_range(value: Any) -> bool:  # noqa: ANN401 -- whatever JSON holds
     return (
         isinstance(value, list) and [type(each) for each in value] == [int, int] and 0 <= value[0] < value[1]
     )
+
+
+async def declared_lost(connection: AsyncConnection, log: int) -> Ranges:
+    """Every entry whose payload a document declares lost, whether or not the log bears the document out."""
+    found: list[tuple[int, int]] = []
+    for document in await connection.scalars(_DOCUMENTS, {"log": log}):
+        with suppress(ValueError, RecursionError):  # `fsck` names one that cannot be read.
+            found.extend(_lost(json.loads(document)).ranges)
+    return Ranges.of(found)
 
 
 def all_lost(kept: Sequence[Kept]) -> Ranges:

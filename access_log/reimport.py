@@ -6,7 +6,8 @@
 (4) the published entries behind it are of the format, in the chain, and in the order of time;
 (5) database and published entries together give the root that was raised, and the root that was signed;
 (6) in one transaction, under the head lock: entries, tiles, places of streams, head, and an entry of type 9
-    that declares the payloads lost;
+    that declares the payloads lost; what was ended by the entries that were lost is ended once more
+    (`reapplying`);
 (7) the log starts as always, which signs and raises it.
 
 Nothing is written before (5) holds, and what is killed before the commit of (6) has changed nothing. What the
@@ -71,6 +72,7 @@ class Reimport:
         declared: The entry of type 9 that declares the losses; None where nothing was written.
         streams: Streams whose place moved.
         lost: Imported entries of streams the database has no row of.
+        reapplied: Withdrawals, revocations and the like that the database lacked, and which stand again.
     """
 
     held: int
@@ -81,6 +83,7 @@ class Reimport:
     declared: int | None = None
     streams: int = 0
     lost: Ranges = NONE
+    reapplied: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +285,10 @@ async def _write(
         )
         declared = await log.append_unstarted(connection, [event])
         await losses.keep(connection, log.number, declared, document)
+        reapplied = await log.reapply_unstarted(connection)
         # From here everything stands or nothing does; nobody is answered before the log has started.
     await log.start()  # (7)
-    return replace(counted, declared=declared, streams=moved, lost=lost)
+    return replace(counted, declared=declared, streams=moved, lost=lost, reapplied=reapplied)
 
 
 async def _insert(

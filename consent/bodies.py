@@ -18,6 +18,7 @@ from stdnum.exceptions import ValidationError
 from access_log.log import Writing
 from consent import terms
 from consent.body_keys import public_keys
+from consent.endings import Kind
 from consent.errors import InvalidError, StateError, UnknownError
 from consent.journal import Actor, write_register_event
 from consent.tables import body, officer
@@ -90,11 +91,12 @@ class _StatusChange:
     event: str
     status: str
     allowed_from: tuple[str, ...]
+    kept_as: Kind
 
 
-_SUSPENSION = _StatusChange("body.suspended", "suspended", ("active",))
-_REINSTATEMENT = _StatusChange("body.reinstated", "active", ("suspended",))
-_STRIKING_OFF = _StatusChange("body.struck_off", "struck-off", ("active", "suspended"))
+_SUSPENSION = _StatusChange("body.suspended", "suspended", ("active",), Kind.BODY_SUSPENDED)
+_REINSTATEMENT = _StatusChange("body.reinstated", "active", ("suspended",), Kind.BODY_REINSTATED)
+_STRIKING_OFF = _StatusChange("body.struck_off", "struck-off", ("active", "suspended"), Kind.BODY_STRUCK_OFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,7 @@ async def stand_down_officer(writing: Writing, officer_id: UUID, reason: str, ac
         .values(status="stood-down", status_since=writing.now)
     )
     await write_register_event(writing, "officer.stood_down", officer_id, actor, content, body_id=row.body_id)
+    writing.end(Kind.OFFICER_STOOD_DOWN, officer_id)
 
 
 async def read_body(connection: AsyncConnection, body_id: UUID) -> Body | None:
@@ -326,6 +329,7 @@ async def _change_status(
         update(body).where(body.c.body_id == body_id).values(**changed, status_since=writing.now)
     )
     await write_register_event(writing, change.event, body_id, actor, changed, body_id=body_id)
+    writing.end(change.kept_as, body_id)
 
 
 async def _require_body(connection: AsyncConnection, body_id: UUID) -> str:

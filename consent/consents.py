@@ -19,6 +19,7 @@ from access_log.log import Event, Writing
 from access_log.payload import Payload
 from consent import terms
 from consent.bodies import read_body
+from consent.endings import Kind
 from consent.errors import StateError, UnknownError
 from consent.journal import Actor, digest, to_json
 from consent.permit import DataRange, Person
@@ -188,7 +189,9 @@ async def withdraw(
     actor = actor or _themselves(person)
     add_event(record, WITHDRAWN, actor.name, writing.now)
     happening = _Happening("withdrawn", last["number"] + 1, consent_id, body_id, code, actor)
-    return await _write_event(writing, person, happening, record, signer)
+    signed = await _write_event(writing, person, happening, record, signer)
+    writing.end(Kind.CONSENT_WITHDRAWN, consent_id, person.subject_id)
+    return signed
 
 
 async def of_person(connection: AsyncConnection, subject_id: UUID) -> list[Consent]:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.log import Writing
 from consent import terms
+from consent.endings import Kind
 from consent.errors import InvalidError, StateError, UnknownError
 from consent.journal import Actor, write_register_event
 from consent.statements import import_registrar_key
@@ -85,6 +86,7 @@ async def stand_down_registrar(writing: Writing, registrar_id: UUID, reason: str
         .values(status="stood-down", status_since=writing.now)
     )
     await write_register_event(writing, "registrar.stood_down", registrar_id, actor, content)
+    writing.end(Kind.REGISTRAR_STOOD_DOWN, registrar_id)
 
 
 async def read_registrar(connection: AsyncConnection, registrar_id: UUID) -> Registrar | None:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log.log import Writing
 from consent import cases, statements, terms
 from consent.bases import LegalBasis, read_basis
+from consent.endings import Kind
 from consent.errors import InvalidError, StateError, StatementError, UnknownError
 from consent.journal import Actor, write_register_event
 from consent.registrars import Registrar, read_registrar
@@ -334,6 +335,7 @@ async def _revoke(
         body_id=row["body_id"],
         basis_id=row["basis_id"],
     )
+    writing.end(Kind.AUTHORIZATION_REVOKED, authorization_id)
 
 
 async def _read_row(connection: AsyncConnection, authorization_id: UUID) -> RowMapping | None:

@@ -9,10 +9,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log.archive import Archive
+from access_log.endings import EndingsFile
 from access_log.errors import FormatError
 from access_log.lock import OutsideLock
 from access_log.log import Log
 from access_log.policy import Policy
+from access_log.reapplying import Endings
 from access_log.references import Reference, patient
 from access_log.roots.leaf import roots_origin
 from access_log.roots.log import RootsLog
@@ -42,6 +44,7 @@ from vault.records.keys import (
     VaultKeys,
 )
 from vault.records.signers import LogSigners
+from vault.rights.reapply import reapplier
 from vault.server.database import application_engine
 from vault.server.settings import Settings
 from vault.server.token_keys import TokenKeys
@@ -233,6 +236,9 @@ def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Ca
         outside=OutsideLock(settings.outside_lock_path),
         archive=Archive(settings.archive_dir) if settings.archive_dir is not None else None,
         references=_references(settings),
+        endings=Endings(
+            EndingsFile(settings.endings_path, origin), reapplier(CopySigner(keys.system(CONSENT_SIGNING)))
+        ),
     )
 
 

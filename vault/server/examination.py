@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from access_log.endings import EndingsFile
 from access_log.errors import AccessLogError
 from access_log.lock import OutsideLock
 from vault.catalogue import load_catalogue
@@ -85,6 +86,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _issuer(settings)
     yield _keyring(settings)
     yield _outside_lock(settings)
+    yield _endings(settings)
     yield _disk(settings)
     yield from _mode(settings)
     if settings.database_url is None and not (settings.home / "postgresql" / "PG_VERSION").exists():
@@ -141,6 +143,15 @@ def _outside_lock(settings: Settings) -> Check:
     except AccessLogError as error:
         return Check("outside lock", FAIL, str(error))
     return Check("outside lock", OK, f"{raised.size:,} entries raised, {settings.outside_lock_path}")
+
+
+def _endings(settings: Settings) -> Check:
+    file = EndingsFile(settings.endings_path, settings.log_origin)
+    try:
+        kept = sum(1 for _ in file.each())
+    except AccessLogError as error:
+        return Check("endings", FAIL, str(error))
+    return Check("endings", OK, f"{kept:,} withdrawals, revocations and the like, {settings.endings_path}")
 
 
 def _disk(settings: Settings) -> Check:

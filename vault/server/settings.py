@@ -78,8 +78,9 @@ class Settings(BaseSettings):
     )
     outside_lock: Path | None = Field(
         None,
-        description="File that remembers the newest released log size. Keep it apart from the database "
-        "and its backups. Unset: `home`/outside.lock.",
+        description="File that remembers the newest released log size; beside it, with `.endings` behind its "
+        "name, stands what keeps withdrawals and revocations through a restore. Keep both apart from the "
+        "database and its backups. Unset: `home`/outside.lock.",
     )
     publish_dir: Path | None = Field(
         None,
@@ -200,6 +201,12 @@ class Settings(BaseSettings):
     def outside_lock_path(self) -> Path:
         """Where the outside lock stands."""
         return self.outside_lock or self.home / "outside.lock"
+
+    @property
+    def endings_path(self) -> Path:
+        """Where withdrawals, revocations and the like are kept, beside the outside lock."""
+        lock = self.outside_lock_path
+        return lock.with_name(f"{lock.name}.endings")
 
     def read_passphrase(self) -> str | None:
         """The keyring's passphrase from its file or a systemd credential; None if neither is named.

@@ -50,6 +50,7 @@ def test_every_command_asked_for_is_there() -> None:
             "reconcile",
             "rotate-key",
             "reimport",
+            "endings",
             "rebuild",
         },
         "oauth": {"rotate-key", "keys"},

@@ -5,6 +5,7 @@ import typer
 from vault.server.cli.log import (
     archiving,
     auditing,
+    ending,
     examining,
     publishing,
     rebuilding,
@@ -30,4 +31,5 @@ app.command()(examining.fsck)
 app.command()(rotating.rotate_key)
 app.command(name="reimport")(reimporting.reimport_entries)
 app.command()(auditing.audit_streams)
+app.command(name="endings")(ending.endings)
 app.command(name="rebuild")(rebuilding.rebuild_derived)

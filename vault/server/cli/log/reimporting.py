@@ -19,18 +19,26 @@ from vault.server.settings import Settings
 def reimport_entries(
     published: Annotated[str, typer.Argument(metavar="DIRECTORY-or-URL", help="Where the log is published.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Verify everything, write nothing.")] = False,
+    without_endings: Annotated[
+        bool,
+        typer.Option(
+            "--without-endings",
+            help="Go on although the file of withdrawals and revocations is lost: repeat them by hand.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import the entries a restored database lacks from the published log.
 
     Everything is verified against the outside lock before anything is written, and written in one
-    transaction. Payloads that were lost with the database are declared lost in an entry of type 9. Exit
-    code 1 means that the published log does not verify.
+    transaction. Payloads that were lost with the database are declared lost in an entry of type 9, and what
+    was withdrawn, revoked or suspended since the backup is so again, from what is kept beside the outside
+    lock. Exit code 1 means that the published log does not verify.
 
     Example: `creditvault log reimport /srv/www/log --dry-run`
     """
     try:
-        done = asyncio.run(_reimport(published, dry_run=dry_run))
+        done = asyncio.run(_reimport(published, dry_run=dry_run, without_endings=without_endings))
     except VerificationError as error:
         if as_json:
             print_json({"sound": False, "index": error.index, "reason": error.reason})
@@ -49,19 +57,22 @@ def reimport_entries(
                 "declared": done.declared,
                 "streams": done.streams,
                 "of_lost_streams": done.lost.ranges,
+                "reapplied": done.reapplied,
             }
         )
     else:
         _tell(done, dry_run=dry_run)
 
 
-async def _reimport(published: str, *, dry_run: bool) -> Reimport:
+async def _reimport(published: str, *, dry_run: bool, without_endings: bool) -> Reimport:
     source = source_of(published)
     settings = Settings()
     actor = operator()
     with database_urls(settings) as urls:
         check_schema(urls.application)
         async with open_log(settings, urls.application) as log:
+            if without_endings:
+                log.endings = None
             with progress("reimporting") as bar:
                 task = bar.task_ids[0]
                 return await reimport(
@@ -86,6 +97,7 @@ def _tell(done: Reimport, *, dry_run: bool) -> None:
         return
     typer.echo(f"{missing:,} entries from {done.first} on were imported; {done.streams:,} streams moved")
     typer.echo(f"entry {done.declared} declares their payloads lost")
+    typer.echo(f"{done.reapplied:,} withdrawals, revocations and the like that it lacked stand again")
     if done.lost:
         typer.echo(
             f"{len(done.lost):,} of them are of streams that were lost with the database: persons enrolled "

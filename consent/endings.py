@@ -1,0 +1,54 @@
+"""What can end in the registers, as it is kept through a restore (access_log/FORMAT.md 9.1).
+
+The numbers are part of the format: none is ever given another meaning. Whoever writes such an act calls
+`Writing.end` behind its event; how it is done once more says `vault.rights.reapply`.
+"""
+
+from enum import IntEnum
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class Kind(IntEnum):
+    """What happened."""
+
+    CONSENT_WITHDRAWN = 1
+    AUTHORIZATION_REVOKED = 2
+    BODY_SUSPENDED = 3
+    BODY_REINSTATED = 4
+    BODY_STRUCK_OFF = 5
+    OFFICER_STOOD_DOWN = 6
+    REGISTRAR_STOOD_DOWN = 7
+
+
+_STANDING = text(
+    "SELECT CAST(:withdrawn AS integer), consent_id, subject_id FROM consent.consent_event"
+    " WHERE event = 'withdrawn'"
+    ' UNION ALL SELECT :revoked, authorization_id, CAST(:nobody AS uuid) FROM consent."authorization"'
+    " WHERE state = 'revoked'"
+    " UNION ALL SELECT CASE status WHEN 'suspended' THEN CAST(:suspended AS integer) ELSE :struck_off END,"
+    " body_id, CAST(:nobody AS uuid) FROM consent.body WHERE status <> 'active'"
+    " UNION ALL SELECT :officer, officer_id, CAST(:nobody AS uuid) FROM consent.officer"
+    " WHERE status = 'stood-down'"
+    " UNION ALL SELECT :registrar, registrar_id, CAST(:nobody AS uuid) FROM consent.registrar"
+    " WHERE status = 'stood-down'"
+)
+
+
+async def standing(connection: AsyncConnection) -> list[tuple[Kind, UUID, UUID]]:
+    """Everything that is ended in the registers now: its kind, what it is about, and whose it is."""
+    rows = await connection.execute(
+        _STANDING,
+        {
+            "nobody": UUID(int=0),
+            "withdrawn": Kind.CONSENT_WITHDRAWN,
+            "revoked": Kind.AUTHORIZATION_REVOKED,
+            "suspended": Kind.BODY_SUSPENDED,
+            "struck_off": Kind.BODY_STRUCK_OFF,
+            "officer": Kind.OFFICER_STOOD_DOWN,
+            "registrar": Kind.REGISTRAR_STOOD_DOWN,
+        },
+    )
+    return [(Kind(kind), of, subject) for kind, of, subject in rows]

@@ -1,0 +1,159 @@
+"""Each kind of ending, kept by whoever writes it, and done once more in a database that lacks it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import pytest
+
+from access_log.endings import NOBODY, Ending
+from access_log.errors import OutsideLockError
+from consent import bodies, consents, registrars, statutes
+from consent.endings import Kind, standing
+from consent.errors import StateError
+from tests.consent.registers import OPERATOR, Registered, new_consent, register_all
+from tests.vault.people import ENROLLED, enrol, person
+from vault.rights.own_consents import withdraw
+from vault.rights.reapply import reapplier
+from vault.server.assembly import Vault
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A vault with grants of every kind, and how they stand."""
+
+    vault: Vault
+    registered: Registered
+    consent: UUID
+    subject: UUID
+
+    async def status(self) -> dict[str, str]:
+        async with self.vault.engine.connect() as connection:
+            court = await bodies.read_body(connection, self.registered.court)
+            clerk, *_ = await bodies.list_officers(connection, self.registered.bank)
+            first = await registrars.read_registrar(connection, self.registered.first.registrar_id)
+            authorization = await statutes.read_authorization(connection, self.registered.authorization)
+            (consent,) = await consents.of_person(connection, self.subject)
+        assert court is not None
+        assert first is not None
+        assert authorization is not None
+        return {
+            "body": court.status,
+            "officer": clerk.status,
+            "registrar": first.status,
+            "authorization": authorization.state,
+            "consent": consent.events[-1].event,
+        }
+
+    def object_of(self, kind: Kind) -> tuple[UUID, UUID]:
+        """What an ending of this kind is about here, and whose it is."""
+        return {
+            Kind.CONSENT_WITHDRAWN: (self.consent, self.subject),
+            Kind.AUTHORIZATION_REVOKED: (self.registered.authorization, NOBODY),
+            Kind.BODY_SUSPENDED: (self.registered.court, NOBODY),
+            Kind.BODY_REINSTATED: (self.registered.court, NOBODY),
+            Kind.BODY_STRUCK_OFF: (self.registered.court, NOBODY),
+            Kind.OFFICER_STOOD_DOWN: (self.registered.clerk, NOBODY),
+            Kind.REGISTRAR_STOOD_DOWN: (self.registered.first.registrar_id, NOBODY),
+        }[kind]
+
+    async def reapply(self, *endings: Ending) -> int:
+        async with self.vault.log.writing() as writing:
+            return await reapplier(self.vault.keeper.signer)(writing, endings)
+
+    def kept(self) -> Sequence[Ending]:
+        assert self.vault.log.endings is not None
+        return list(self.vault.log.endings.file.each())
+
+
+@pytest.fixture
+async def scene(vault: Vault) -> Scene:
+    registered = await register_all(vault.log)
+    await enrol(vault, registered.bank, ENROLLED)
+    row = await person(vault, ENROLLED)
+    async with vault.log.writing() as writing:
+        granted = await consents.grant(writing, row.person, new_consent(registered.bank), vault.keeper)
+    return Scene(vault, registered, granted.consent_id, row.person.subject_id)
+
+
+_ENDS = {
+    Kind.CONSENT_WITHDRAWN: ("consent", "withdrawn"),
+    Kind.AUTHORIZATION_REVOKED: ("authorization", "revoked"),
+    Kind.BODY_SUSPENDED: ("body", "suspended"),
+    Kind.BODY_STRUCK_OFF: ("body", "struck-off"),
+    Kind.OFFICER_STOOD_DOWN: ("officer", "stood-down"),
+    Kind.REGISTRAR_STOOD_DOWN: ("registrar", "stood-down"),
+}
+
+
+@pytest.mark.parametrize("kind", _ENDS)
+async def test_each_kind_is_done_once_more_and_only_once(scene: Scene, kind: Kind) -> None:
+    of, subject = scene.object_of(kind)
+    ending = Ending(kind, 0, 3, bytes(32), of, subject)
+    what, state = _ENDS[kind]
+    before = await scene.status()
+    assert before[what] != state
+    assert await scene.reapply(ending) == 1
+    assert await scene.status() == {**before, what: state}
+    # The way the act itself goes: it is an entry of the log, and kept again.
+    (kept,) = scene.kept()
+    assert (kept.kind, kept.object, kept.subject) == (kind, of, subject)
+    assert await scene.reapply(ending) == 0
+    assert len(scene.kept()) == 1
+
+
+async def test_a_reinstatement_is_done_once_more_where_the_body_is_suspended(scene: Scene) -> None:
+    of, _ = scene.object_of(Kind.BODY_REINSTATED)
+    reinstated = Ending(Kind.BODY_REINSTATED, 0, 3, bytes(32), of)
+    assert await scene.reapply(reinstated) == 0
+    await scene.reapply(Ending(Kind.BODY_SUSPENDED, 0, 3, bytes(32), of))
+    assert await scene.reapply(reinstated) == 1
+    assert (await scene.status())["body"] == "active"
+    await scene.reapply(Ending(Kind.BODY_STRUCK_OFF, 0, 3, bytes(32), of))
+    assert await scene.reapply(reinstated) == 0
+    assert (await scene.status())["body"] == "struck-off"
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_what_was_lost_altogether_needs_nothing(scene: Scene, kind: Kind) -> None:
+    before = await scene.status()
+    assert await scene.reapply(Ending(kind, 0, 3, bytes(32), uuid4(), uuid4())) == 0
+    assert await scene.status() == before
+
+
+async def test_a_kind_that_is_not_known_stops_it(scene: Scene) -> None:
+    with pytest.raises(OutsideLockError, match="kind 200"):
+        await scene.reapply(Ending(200, 0, 3, bytes(32), uuid4()))
+
+
+async def test_whoever_ends_something_has_it_kept(scene: Scene) -> None:
+    registered, log = scene.registered, scene.vault.log
+    await withdraw(log, scene.vault.keeper.signer, scene.subject, scene.consent)
+    async with log.writing() as writing:
+        await statutes.revoke_unsigned(writing, registered.authorization, "an order", OPERATOR)
+        await bodies.suspend_body(writing, registered.court, "an audit", OPERATOR)
+        await bodies.reinstate_body(writing, registered.court, "it passed", OPERATOR)
+    async with log.writing() as writing:
+        await bodies.strike_off_body(writing, registered.court, "it closed", OPERATOR)
+        await bodies.stand_down_officer(writing, registered.clerk, "left", OPERATOR)
+        await registrars.stand_down_registrar(writing, registered.first.registrar_id, "retired", OPERATOR)
+    kept = scene.kept()
+    assert [each.kind for each in kept] == list(Kind)
+    for each in kept:
+        assert (each.object, each.subject) == scene.object_of(Kind(each.kind))
+    async with scene.vault.engine.connect() as connection:
+        known = await standing(connection)
+    final = {each.object: (Kind(each.kind), each.object, each.subject) for each in kept}
+    assert sorted(known) == sorted(final.values())
+
+
+async def test_a_refused_act_is_not_kept(scene: Scene) -> None:
+    async def twice() -> None:
+        async with scene.vault.log.writing() as writing:
+            for _ in range(2):
+                await bodies.suspend_body(writing, scene.registered.court, "an audit", OPERATOR)
+
+    with pytest.raises(StateError):
+        await twice()
+    assert not scene.kept()
+    assert (await scene.status())["body"] == "active"

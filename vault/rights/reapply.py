@@ -1,0 +1,86 @@
+"""Ends done once more in a restored database: withdrawals, revocations, suspensions (FORMAT 9.1 of the log).
+
+Each kind goes the way the act itself goes, so it is an entry of the log, and is kept again.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from access_log.endings import Ending
+from access_log.errors import OutsideLockError
+from access_log.log import Writing
+from consent import bodies, consents, registrars, statutes
+from consent.endings import Kind
+from consent.errors import StateError, UnknownError
+from consent.journal import Actor
+from consent.record import Signer
+from vault.records import subjects
+
+_VAULT: Final = Actor("creditvault", "vault")
+_events = structlog.get_logger()
+
+
+async def _withdraw(writing: Writing, ending: Ending, signer: Signer) -> None:
+    person = await subjects.read(writing.connection, ending.subject)
+    if person is None:
+        raise UnknownError("this person is not known")
+    await consents.withdraw(writing, person, ending.object, None, signer, actor=_VAULT)
+
+
+_APPLY: Final[Mapping[Kind, Callable[[Writing, Ending, Signer], Awaitable[None]]]] = {
+    Kind.CONSENT_WITHDRAWN: _withdraw,
+    Kind.AUTHORIZATION_REVOKED: lambda writing, one, _: statutes.revoke_unsigned(
+        writing, one.object, _reason(one), _VAULT
+    ),
+    Kind.BODY_SUSPENDED: lambda writing, one, _: bodies.suspend_body(
+        writing, one.object, _reason(one), _VAULT
+    ),
+    Kind.BODY_REINSTATED: lambda writing, one, _: bodies.reinstate_body(
+        writing, one.object, _reason(one), _VAULT
+    ),
+    Kind.BODY_STRUCK_OFF: lambda writing, one, _: bodies.strike_off_body(
+        writing, one.object, _reason(one), _VAULT
+    ),
+    Kind.OFFICER_STOOD_DOWN: lambda writing, one, _: bodies.stand_down_officer(
+        writing, one.object, _reason(one), _VAULT
+    ),
+    Kind.REGISTRAR_STOOD_DOWN: lambda writing, one, _: registrars.stand_down_registrar(
+        writing, one.object, _reason(one), _VAULT
+    ),
+}
+
+
+def reapplier(signer: Signer) -> Callable[[Writing, Sequence[Ending]], Awaitable[int]]:
+    """Who sees to it, in the transaction of `writing`, that each object stands as its ending says.
+
+    Args:
+        signer: Signs the copies of consent records.
+    """
+
+    async def apply(writing: Writing, endings: Sequence[Ending]) -> int:
+        done = 0
+        for ending in endings:
+            try:
+                kind = Kind(ending.kind)
+            except ValueError:
+                raise OutsideLockError(
+                    f"an ending of the kind {ending.kind} is kept beside the outside lock, which this "
+                    "program does not know: start the one that wrote it, or a newer one"
+                ) from None
+            try:
+                await _APPLY[kind](writing, ending, signer)
+            except (StateError, UnknownError):
+                continue  # It stands so already, or was lost altogether: nothing can rest on it.
+            done += 1
+            _events.warning(
+                "ending_reapplied", kind=kind.name.lower(), object=str(ending.object), index=ending.index
+            )
+        return done
+
+    return apply
+
+
+def _reason(ending: Ending) -> str:
+    return f"ended by entry {ending.index} of the log; done once more after a restore"

@@ -1,0 +1,67 @@
+"""`creditvault log endings`: what is kept beside the outside lock through a restore."""
+
+import asyncio
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from access_log.endings import ASSUMED, Ending, EndingsFile
+from access_log.entry import EntryType
+from access_log.log import SYSTEM_STREAM, Event
+from access_log.payload import Payload
+from consent.endings import Kind, standing
+from vault.server.assembly import open_log
+from vault.server.cli.acting import operator
+from vault.server.cli.output import AsJson, print_json
+from vault.server.database import check_schema, database_urls
+from vault.server.settings import Settings
+
+_KNOWN = {int(kind): kind.name.lower() for kind in Kind}
+
+
+def endings(
+    begin: Annotated[
+        bool, typer.Option("--begin", help="Make the file anew from what is ended in the database.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Examine what keeps withdrawals, revocations and suspensions through a restore.
+
+    With --begin the file is made where there is none: for a vault that is older than it, or because it was
+    lost while the database is whole. It is refused for a database that lacks entries.
+
+    Example: `creditvault log endings`
+    """
+    settings = Settings()
+    file = EndingsFile(settings.endings_path, settings.log_origin)
+    if begin:
+        asyncio.run(_begin(settings, file))
+    kept = Counter(_KNOWN.get(each.kind, f"kind_{each.kind}") for each in file.each())
+    if as_json:
+        print_json({"file": str(file.path), "kept": kept.total(), "kinds": dict(kept)})
+        return
+    typer.echo(f"{file.path} is whole and keeps {kept.total():,}")
+    for kind, count in sorted(kept.items()):
+        typer.echo(f"  {count:,} {kind.replace('_', ' ')}")
+
+
+async def _begin(settings: Settings, file: EndingsFile) -> None:
+    actor = operator()
+    with database_urls(settings) as urls:
+        check_schema(urls.application)
+        async with open_log(settings, urls.application) as log:
+            log.endings = None  # There is none to start with.
+            async with log.writing() as writing:
+                now = int(writing.now.timestamp() * 1000)
+                known = [
+                    Ending(kind, now, writing.head.size, ASSUMED, of, subject)
+                    for kind, of, subject in await standing(writing.connection)
+                ]
+                payload = Payload.create(
+                    EntryType.OPERATOR,
+                    {"event": "endings.begun", "actor": actor.name, "actor_role": actor.role},
+                )
+                writing.add(Event(SYSTEM_STREAM, payload))
+                # Under the head lock: nothing ends between what was read and what is kept.
+                await asyncio.to_thread(file.create, known)
