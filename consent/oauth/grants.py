@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from consent.oauth.server import Server
 
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-_STATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
+# A client may keep more than a thousand characters in it (FAPI 2.0 §5.3.2.2, note 4).
+_STATE: Final = re.compile(r"[\x20-\x7e]{1,2048}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib carrie
         # From here on the redirect URI is known to be the client's; errors may be sent there.
         try:
             if "state" in given and not _STATE.fullmatch(given["state"]):
-                raise RefusedError("invalid_request", "state must be at most 512 printable ASCII characters.")
+                raise RefusedError("invalid_request", "state must be at most 2048 printable ASCII letters.")
             if given.get("response_mode", "query") != "query":
                 raise RefusedError("invalid_request", "Use response_mode=query, or leave it out.")
             self.server.check_resource(self.request)

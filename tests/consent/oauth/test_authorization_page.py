@@ -314,3 +314,15 @@ async def test_consents_of_two_people_are_two(bank: Client, world: World) -> Non
         code = await world.browser(name).grant(bank, await bank.request_uri())
         subjects.add(content((await bank.exchange(code)).json()["access_token"])[1]["sub"])
     assert len(subjects) == 2
+
+
+async def test_no_page_of_another_origin_may_read_what_is_answered(world: World, bank: Client) -> None:
+    query = {"client_id": bank.client_id, "request_uri": await bank.request_uri()}
+    headers = {
+        "Origin": "https://elsewhere.example",
+        "Access-Control-Request-Method": "POST",
+        "Cookie": "person=citizen",
+    }
+    for method in ("GET", "POST", "OPTIONS"):
+        answer = await world.http.request(method, "/oauth/authorize", params=query, headers=headers)
+        assert not [name for name in answer.headers if name.startswith("access-control-")], method

@@ -31,8 +31,10 @@ from tests.consent.oauth.world import (
     ISSUER_KEY,
     ISSUER_KEYS,
     RSA_KEY,
+    Client,
     Clock,
     Key,
+    World,
     content,
     proof,
     sign,
@@ -357,3 +359,13 @@ def test_nonces_are_handed_out_where_they_are_required() -> None:
     assert verify(token, door, nonce=required.value.nonce)
     assert door.fresh_nonce() == {"DPoP-Nonce": nonces.current(time.time())}
     assert protection().fresh_nonce() == {}
+
+
+async def test_a_token_in_the_address_or_the_body_is_none(world: World, furnisher: Client) -> None:
+    details = {"type": "record_submission", "categories": ["FIN"]}
+    token = (await furnisher.own_token(details)).json()["access_token"]
+    dpop = {"DPoP": proof(furnisher.dpop_key, "/v1/queries", token=token)}
+    for sent in ({"params": {"access_token": token}}, {"data": {"access_token": token}}):
+        answer = await world.http.post("/v1/queries", headers=dpop, **sent)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("DPoP ")

@@ -57,7 +57,7 @@ UNFIT: tuple[tuple[dict[str, Any], str], ...] = (
     ({"code_challenge": "short"}, "invalid_request"),
     ({"code_challenge": "x" * 44}, "invalid_request"),
     ({"code_challenge": "x" * 43 + "\n"}, "invalid_request"),
-    ({"state": "x" * 513}, "invalid_request"),
+    ({"state": "x" * 2049}, "invalid_request"),
     ({"state": "a\nb"}, "invalid_request"),
     ({"state": "信"}, "invalid_request"),
     ({"response_mode": "fragment"}, "invalid_request"),
@@ -87,6 +87,12 @@ async def test_what_does_not_fit_is_refused_as_json(bank: Client, subtests: pyte
     for changes, code in UNFIT:
         with subtests.test(changes=changes):
             refused(await bank.push(**changes), code)
+
+
+async def test_a_state_of_two_thousand_characters_comes_back(bank: Client, citizen: Browser) -> None:
+    state = "x" * 2048
+    page = (await citizen.open(bank, await bank.request_uri(state=state))).json()
+    assert answered(await citizen.send(page))["state"] == state
 
 
 async def test_what_is_not_known_is_not_minded(bank: Client) -> None:

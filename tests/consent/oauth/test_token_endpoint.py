@@ -273,3 +273,13 @@ async def test_tokens_have_their_own_ids(furnisher: Client) -> None:
         content((await furnisher.own_token(SUBMISSION)).json()["access_token"])[1]["jti"] for _ in range(3)
     }
     assert len(ids) == 3
+
+
+async def test_no_credential_can_be_guessed(bank: Client, citizen: Browser) -> None:
+    """Each is 256 random bits, or signed (FAPI 2.0 §5.4.1(4): 128 at least)."""
+    request_uri = await bank.request_uri()
+    code = await citizen.grant(bank, request_uri)
+    granted = (await bank.exchange(code)).json()
+    for secret in (request_uri.rpartition(":")[2], code, granted["refresh_token"]):
+        assert len(secret) >= 43
+        assert len(set(secret)) > 10
