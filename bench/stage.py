@@ -50,6 +50,8 @@ def stage() -> Iterator[Stage]:
             database_url=database.url(APPLICATION),
             issuer=f"http://127.0.0.1:{free_port()}",
             passphrase_file=passphrase,
+            body_queries_per_minute=10_000_000,
+            officer_queries_per_minute=10_000_000,
             demo=True,
             log_level="warning",
         )
@@ -87,6 +89,8 @@ def server_environment(at: Stage) -> dict[str, str]:
         "CREDITVAULT_ISSUER": settings.issuer,
         "CREDITVAULT_PORT": settings.issuer.rpartition(":")[2],
         "CREDITVAULT_PASSPHRASE_FILE": str(settings.passphrase_file),
+        "CREDITVAULT_BODY_QUERIES_PER_MINUTE": str(settings.body_queries_per_minute),
+        "CREDITVAULT_OFFICER_QUERIES_PER_MINUTE": str(settings.officer_queries_per_minute),
         "CREDITVAULT_DEMO": "true",
         "CREDITVAULT_LOG_LEVEL": "warning",
     }

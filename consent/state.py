@@ -29,6 +29,7 @@ from consent.facts import (
     State,
 )
 from consent.permit import QueryRequest, Route
+from consent.rates import Buckets, Rates, Wait
 
 AuthorizationCounter = tuple[UUID, str, bytes]
 """Authorization, what it counts (`day` or `case`), and the day or the digest of the case."""
@@ -49,7 +50,7 @@ _GRANTS = text(
     " AND e.consent_id = c.consent_id ORDER BY e.number DESC LIMIT 1),"
     " c.granted_at, c.expires_at, c.max_uses, c.frequency_times, c.frequency_days,"
     " c.data_from, c.data_until, c.data_life_days,"
-    " ud.uses, uc.uses, cu.uses, cu.period, cu.period_uses"
+    " ud.uses, uc.uses, cu.uses, cu.period, cu.period_uses, rb.full_at, ro.full_at"
     " FROM unnest(CAST(:bodies AS uuid[]), CAST(:officers AS uuid[]), CAST(:hashes AS bytea[]),"
     " CAST(:authorizations AS uuid[]), CAST(:subjects AS uuid[]), CAST(:consents AS uuid[]),"
     " CAST(:cases AS bytea[])) WITH ORDINALITY AS ask"
@@ -64,16 +65,22 @@ _GRANTS = text(
     " LEFT JOIN consent.authorization_use uc ON uc.authorization_id = ask.authorization_id"
     " AND uc.counts = 'case' AND uc.key = ask.case_key"
     " LEFT JOIN consent.consent_use cu ON cu.subject_id = ask.subject_id AND cu.consent_id = ask.consent_id"
+    " LEFT JOIN consent.asking_rate rb ON rb.whose = b.body_id"
+    " LEFT JOIN consent.asking_rate ro ON ro.whose = o.officer_id"
     " ORDER BY ask.place"
 )
 # Where the columns of each part begin; they stand in the order of the part's facts.
-_BODY, _OFFICER, _AUTHORIZATION, _CONSENT, _USES = 0, 4, 7, 24, 38
+_BODY, _OFFICER, _AUTHORIZATION, _CONSENT, _USES, _RATES = 0, 4, 7, 24, 38, 43
 _WRITE_BACK = text(
     "WITH of_authorizations AS (INSERT INTO consent.authorization_use (authorization_id, counts, key, uses)"
     " SELECT authorization_id, counts, key, uses FROM unnest(CAST(:authorizations AS uuid[]),"
     " CAST(:counts AS text[]), CAST(:keys AS bytea[]), CAST(:uses AS integer[]))"
     " AS t (authorization_id, counts, key, uses) ORDER BY authorization_id, counts, key"
-    " ON CONFLICT (authorization_id, counts, key) DO UPDATE SET uses = excluded.uses)"
+    " ON CONFLICT (authorization_id, counts, key) DO UPDATE SET uses = excluded.uses),"
+    " of_rates AS (INSERT INTO consent.asking_rate (whose, full_at)"
+    " SELECT whose, full_at FROM unnest(CAST(:buckets AS uuid[]), CAST(:full_at AS timestamptz[]))"
+    " AS t (whose, full_at) ORDER BY whose"
+    " ON CONFLICT (whose) DO UPDATE SET full_at = excluded.full_at)"
     " INSERT INTO consent.consent_use (subject_id, consent_id, uses, period, period_uses)"
     " SELECT subject_id, consent_id, uses, period, period_uses FROM unnest(CAST(:subjects AS uuid[]),"
     " CAST(:consents AS uuid[]), CAST(:totals AS integer[]), CAST(:periods AS integer[]),"
@@ -134,11 +141,14 @@ class Live:
         self._authorization_uses: dict[AuthorizationCounter, int] = {}
         self._consent_uses: dict[ConsentCounter, _ConsentUse] = {}
         self._changed: set[AuthorizationCounter | ConsentCounter] = set()
+        self._buckets = Buckets()
         for ask, row in zip(asks, rows, strict=True):
             state = _state(row, today)
             charge = _charge(ask, state, now)
             self._states[ask], self._charges[ask] = state, charge
-            self._count(charge, row[_USES:])
+            self._count(charge, row[_USES:_RATES])
+            for whose, full_at in zip((ask.body_id, ask.officer_id), row[_RATES:], strict=True):
+                self._buckets.put(whose, full_at)
 
     def _count(self, charge: Charge, uses: Sequence[Any]) -> None:
         """Takes over what the counters of one request stand at."""
@@ -165,6 +175,19 @@ class Live:
             return replace(state, used=use.uses, used_in_period=in_period)
         return state
 
+    def take_turn(self, ask: QueryRequest, rates: Rates, now: datetime) -> Wait | None:
+        """Takes a request's turn from its body and its officer; how long to wait where one has none left.
+
+        An officer who is in no register has no bucket: whoever names any would make one each time.
+        """
+        state = self._states[ask]
+        if state.body is NO_BODY:
+            return None
+        taken: tuple[tuple[UUID, int], ...] = ((ask.body_id, rates.body),)
+        if state.officer is not NO_OFFICER:
+            taken += ((ask.officer_id, rates.officer),)
+        return self._buckets.take(taken, now)
+
     def charge(self, ask: QueryRequest) -> Charge:
         """Charges a permitted request in memory; call it once for each permit that is no repeat."""
         charge = self._charges[ask]
@@ -179,8 +202,9 @@ class Live:
         return charge
 
     async def write_back(self, connection: AsyncConnection) -> None:
-        """Writes each changed counter once, in the transaction that holds the head lock."""
-        if not self._changed:
+        """Writes each changed counter and bucket once, in the transaction that holds the head lock."""
+        buckets = self._buckets.changed
+        if not self._changed and not buckets:
             return
         authorizations = [
             (key, uses) for key, uses in self._authorization_uses.items() if key in self._changed
@@ -196,9 +220,12 @@ class Live:
                 "totals": [use.uses for _, use in consents],
                 "periods": [use.period for _, use in consents],
                 "period_uses": [use.period_uses for _, use in consents],
+                "buckets": list(buckets),
+                "full_at": list(buckets.values()),
             },
         )
         self._changed.clear()
+        buckets.clear()
 
 
 async def read(

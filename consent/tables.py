@@ -172,6 +172,15 @@ authorization_use = Table(
     CheckConstraint("uses >= 0", name="uses"),
 )
 
+# How fast somebody asks (rates.py). Lost with a crash of the server, and harmless then: every bucket is full.
+asking_rate = Table(
+    "asking_rate",
+    metadata,
+    Column("whose", Uuid, primary_key=True, comment="a body or an officer"),
+    Column("full_at", DateTime(timezone=True), nullable=False, comment="when its bucket is full again"),
+    prefixes=["UNLOGGED"],
+)
+
 consent = Table(
     "consent",
     metadata,

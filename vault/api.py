@@ -22,6 +22,7 @@ from vault.problems import (
     UNAUTHENTICATED,
     invalid,
     problem_response,
+    too_fast,
 )
 from vault.records.covert_counts import published
 from vault.records.disclose import Disclosure
@@ -35,6 +36,7 @@ from vault.records.query import (
     Outcome,
     Query,
     Refused,
+    TooFast,
     parse_identifier,
 )
 from vault.records.readers import read_ndjson, read_one
@@ -57,6 +59,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         (413, "The body is too large"),
         (415, "Another media type is needed"),
         (422, "The Idempotency-Key served another request"),
+        (429, "The body or its officer asks too fast; `Retry-After` says for how long to wait"),
         (503, "Nothing was opened; try again"),
     )
 }
@@ -242,6 +245,8 @@ def _response(outcome: Outcome, protection: Protection) -> Response:
             receipt=outcome.proof.receipt,
             opening=outcome.proof.opening,
         )
+    if isinstance(outcome, TooFast):
+        return too_fast(outcome.seconds)
     if isinstance(outcome, KeyReused):
         return problem_response(KEY_REUSED, "Send another body under another Idempotency-Key.")
     return problem_response(

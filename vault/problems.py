@@ -7,6 +7,7 @@ holds what was sent.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import ceil
 
 import structlog
 from fastapi import FastAPI, Request
@@ -60,12 +61,13 @@ MEDIA_TYPE = Problem("media-type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Another m
 KEY_REUSED = Problem(
     "idempotency-key-reused", HTTPStatus.UNPROCESSABLE_ENTITY, "The Idempotency-Key served another request"
 )
+TOO_FAST = Problem("too-fast", HTTPStatus.TOO_MANY_REQUESTS, "Too many queries in a short time")
 UNAVAILABLE = Problem("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "The vault cannot serve now")
 INTERNAL = Problem("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "The vault failed")
 
 ALL = (
     INVALID, UNAUTHENTICATED, REFUSED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_LARGE, MEDIA_TYPE,
-    KEY_REUSED, UNAVAILABLE, INTERNAL,
+    KEY_REUSED, TOO_FAST, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
 
@@ -97,6 +99,15 @@ def unavailable() -> JSONResponse:
         UNAVAILABLE,
         "Nothing was opened. Send the request again in a few seconds, with a fresh proof.",
         headers={"Retry-After": "5"},
+    )
+
+
+def too_fast(seconds: float) -> JSONResponse:
+    """429: nothing was decided or logged; the request may be sent again after these seconds (RFC 6585 §4)."""
+    return problem_response(
+        TOO_FAST,
+        "Nothing was logged. Send the request again after Retry-After seconds, with a fresh proof.",
+        headers={"Retry-After": str(max(1, ceil(seconds)))},
     )
 
 

@@ -4,7 +4,8 @@ For a batch of queries that arrived within a few milliseconds, in one transactio
 
     1  the log's head row is locked
     2  persons, sealed records and live state are read: all see the same moment
-    3  the proofs are recorded; a repeated one or a revoked token is turned away without an entry
+    3  the proofs are recorded; a repeated one or a revoked token is turned away without an entry, and so
+       is who asks too fast
     4  each query is decided, charged and put in line as an entry, with the exact record versions to open
     5  commit, sign, raise the outside lock                (access_log.log)
     6  only now are keys unwrapped and the permitted fields opened
@@ -17,7 +18,8 @@ import asyncio
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -37,6 +39,7 @@ from consent.facts import State
 from consent.notice import delayed_notice
 from consent.oauth.replay import record_proofs, revoked
 from consent.permit import Permit, QueryRequest, Refusal
+from consent.rates import Rates
 from vault.catalogue.catalogue import Catalogue
 from vault.crypto.errors import CryptoError
 from vault.records import covert, store
@@ -53,6 +56,7 @@ from vault.records.query import (
     Outcome,
     Query,
     Refused,
+    TooFast,
     TurnedAway,
 )
 
@@ -113,12 +117,17 @@ class Disclosure:
         log: the open log.
         keys: the vault's keys.
         catalogue: which fields are open to whom, and what is never shown.
+        rates: how fast bodies and officers may ask.
         window: seconds a first query waits for others.
         most: most queries in one transaction.
     """
 
-    def __init__(self, log: Log, keys: VaultKeys, catalogue: Catalogue, *, window: float, most: int) -> None:
+    def __init__(
+        self, log: Log, keys: VaultKeys, catalogue: Catalogue, rates: Rates, *, window: float, most: int
+    ) -> None:
         self._log = log
+        self._rates = rates
+        self._waits: dict[tuple[UUID, UUID], float] = {}
         self._keys = keys
         self._catalogue = catalogue
         self._never_shown = frozenset(
@@ -136,12 +145,25 @@ class Disclosure:
             AccessLogError: the log cannot append or release; nothing was opened.
             CryptoError: keys cannot be used now, or a record does not open; nothing was released.
         """
+        wait = self._must_wait(query)
+        if wait is not None:
+            return wait
         if query.repeat_key is None:
             return await self._batches.ask(query)
         # Requests under one key take turns, so that the second finds what became of the first.
         turn = self._turns.setdefault((query.body_id, query.repeat_key), asyncio.Lock())
         async with turn:
             return await self._batches.ask(query)
+
+    def _must_wait(self, query: Query) -> TooFast | None:
+        """Who was told to wait is not heard before: a flood takes no transaction and no lock."""
+        now = monotonic()
+        for place in ((query.body_id, query.body_id), (query.body_id, query.officer_id)):
+            until = self._waits.get(place)
+            if until is not None and until > now:
+                return TooFast(until - now)
+            self._waits.pop(place, None)
+        return None
 
     async def _answer_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | Exception]:
         # The provider is asked before anything is appended: what cannot be answered is not logged.
@@ -184,6 +206,7 @@ class Disclosure:
             today=self._catalogue.today(writing.now),
         )
         await self._check_credentials(writing, pending)
+        self._take_turns(live, [one for one in pending if one.turned_away is None], writing.now)
         await self._find_repeats(writing, [one for one in pending if one.turned_away is None])
         for one in pending:
             if one.turned_away is None:
@@ -210,6 +233,13 @@ class Disclosure:
                 one.turned_away = REPEATED_PROOF
             elif at in taken_back:
                 one.turned_away = REVOKED_TOKEN
+
+    def _take_turns(self, live: state.Live, pending: Sequence[_Pending], now: datetime) -> None:
+        for one in pending:
+            wait = live.take_turn(one.request, self._rates, now)
+            if wait is not None:
+                one.turned_away = TooFast(wait.seconds)
+                self._waits[one.query.body_id, wait.whose] = monotonic() + wait.seconds
 
     async def _find_persons(self, writing: Writing, queries: Sequence[Query]) -> list[_Pending]:
         identifiers = [query.identifier for query in queries]

@@ -124,5 +124,12 @@ class KeyReused:
     """The Idempotency-Key served another request: turned away, no entry."""
 
 
-TurnedAway = CredentialsSpent | KeyReused
+@dataclass(frozen=True, slots=True)
+class TooFast:
+    """The body or its officer asks too fast: turned away, no entry, for so many seconds."""
+
+    seconds: float
+
+
+TurnedAway = CredentialsSpent | KeyReused | TooFast
 Outcome = Answer | Refused | TurnedAway

@@ -27,6 +27,7 @@ from consent.oauth.dpop import Nonces
 from consent.oauth.profile import Profile
 from consent.oauth.protection import Protection
 from consent.oauth.tokens import IssuerKeys
+from consent.rates import Rates
 from consent.record import Keeper
 from vault.catalogue import Catalogue, load_catalogue
 from vault.crypto.blind import CN_RIC, DEMO_ID
@@ -178,7 +179,12 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             witnessing=witnessing,
             roots=_roots(settings, log, keys),
             disclosure=Disclosure(
-                log, keys, catalogue, window=settings.batch_window_ms / 1000, most=settings.batch_max
+                log,
+                keys,
+                catalogue,
+                Rates(settings.body_queries_per_minute, settings.officer_queries_per_minute),
+                window=settings.batch_window_ms / 1000,
+                most=settings.batch_max,
             ),
             intake=Intake(Enrolment(log, keys, catalogue), catalogue, schemes),
             profile=profile,

@@ -129,6 +129,15 @@ class Settings(BaseSettings):
         2.0, ge=0, le=100, description="How long a query waits for others to share one transaction."
     )
     batch_max: int = Field(64, ge=1, le=1000, description="Most queries in one transaction.")
+    body_queries_per_minute: int = Field(
+        6_000,
+        ge=1,
+        le=10_000_000,
+        description="How fast one body may ask, through all workers together; as many may come at once.",
+    )
+    officer_queries_per_minute: int = Field(
+        300, ge=1, le=10_000_000, description="The same for one officer of a body."
+    )
     statement_timeout_ms: int = Field(10_000, ge=100, description="Longest database statement.")
     sign_in_issuer: str | None = Field(
         None,
