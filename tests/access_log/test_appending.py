@@ -141,13 +141,13 @@ async def test_any_interleaving_of_workers_keeps_one_chain(
     results = await asyncio.gather(*(task for *_, task in tasks), return_exceptions=True)
     entries = await check_chain(log)
     stood: list[int] = []
-    for (worker, events, _), result in zip(tasks, results, strict=True):
+    for (writer, events, _), result in zip(tasks, results, strict=True):
         if any(one.stream == UNKNOWN for one in events):
             assert isinstance(result, LogStateError)
         else:
             assert isinstance(result, Appended)
             if events:
-                check(worker, result, entries, events)
+                check(writer, result, entries, events)
             stood += result.indexes
     assert sorted(stood) == list(range(before, len(entries)))
     held = log.outside.read()

@@ -251,9 +251,10 @@ def test_what_is_no_document_is_refused_and_its_change_named(text: str) -> None:
 
 def test_parts_of_another_kind_are_refused() -> None:
     receipt, opening, text = CHANGES[0]
-    for parts in ((1, opening, text), (receipt, [], text), (receipt, opening, None)):
+    cases: tuple[Any, ...] = ((1, opening, text), (receipt, [], text), (receipt, opening, None))
+    for parts in cases:
         with pytest.raises(FormatError, match="change 1 of the key history"):
-            parse_history(write_history([parts]))  # type: ignore[list-item]
+            parse_history(write_history([parts]))
 
 
 @given(st.data())

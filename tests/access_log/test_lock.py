@@ -254,7 +254,7 @@ def test_old_slots_that_could_not_be_voided_are_with_the_next_raise(
 
 def test_a_rotations_note_fits_under_the_longest_name(tmp_path: Path) -> None:
     name = "n" * 255
-    keys = [
+    keys: list[SigningKey | CosigningKey] = [
         *(SigningKey.from_seed(name, bytes([number]) * 32) for number in range(2)),
         *(CosigningKey.from_seed(name, ML_DSA_44, bytes([number]) * 32) for number in range(2)),
     ]

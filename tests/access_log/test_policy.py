@@ -32,9 +32,8 @@ DEFINED = f"log {SIGNER.key}\n" + "".join(
     f"witness {name} {key.key}\n" for name, key in zip(NAMES, WITNESSES, strict=True)
 )
 DOCUMENTS = json.loads((Path(__file__).parents[1] / "vectors" / "notes" / "c2sp.json").read_text())
-EXAMPLE = reduce(
-    lambda text, key: text.replace("<vkey>", str(key.key), 1), [SIGNER, *WITNESSES], DOCUMENTS["tlog-policy"]
-)
+VERIFIER_KEYS = [str(SIGNER.key), *(str(one.key) for one in WITNESSES)]
+EXAMPLE = reduce(lambda text, key: text.replace("<vkey>", key, 1), VERIFIER_KEYS, DOCUMENTS["tlog-policy"])
 """The example of c2sp.org/tlog-policy, with keys."""
 
 
@@ -95,7 +94,8 @@ def test_any_tree_of_groups_agrees_with_counting(data: st.DataObject) -> None:
 
 
 def test_logs_are_alternatives() -> None:
-    for keys in ([SIGNER], [LATER], [SIGNER, LATER]):
+    cases: list[list[SigningKey | CosigningKey]] = [[SIGNER], [LATER], [SIGNER, LATER]]
+    for keys in cases:
         policy = Policy.parse("".join(f"log {key.key}\n" for key in keys) + "quorum none\n")
         assert open_under_policy(note(), policy)[0] == CHECKPOINT
         for key in keys:

@@ -173,7 +173,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         {"first_time": good.time + 1},
     ):
         with pytest.raises(FormatError):
-            replace(good, **change)  # type: ignore[arg-type]
+            replace(good, **change)
 
 
 def test_a_bundle_taken_away_from_before_the_state_is_not_looked_for() -> None:

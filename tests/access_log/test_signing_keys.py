@@ -150,7 +150,8 @@ def test_what_makes_no_key_is_refused() -> None:
 
 
 def test_a_log_signs_its_own_origin_only_and_with_a_key() -> None:
-    for keys in ([], [SIGNER, WITNESSES[1]]):
+    cases: tuple[list[SigningKey | CosigningKey], ...] = ([], [SIGNER, WITNESSES[1]])
+    for keys in cases:
         with pytest.raises(FormatError, match="own origin"):
             sign_note(CHECKPOINT, keys, TIME)
     with pytest.raises(FormatError, match="own origin"):

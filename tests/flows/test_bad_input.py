@@ -21,6 +21,7 @@ async def test_bad_queries(world: World, tmp_path: Path) -> None:
         number = fictitious_identity(1)[0]
         size = world.log.outside.read().size
         wrong = number[:-1] + ("0" if number[-1] != "0" else "1")
+        changes: Any
         for changes in (
             {"subject": {"scheme": "demo-id", "number": wrong}},
             {"subject": {"scheme": "demo-id", "number": _MARK}},

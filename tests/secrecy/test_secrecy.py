@@ -216,7 +216,7 @@ async def _dump(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> dict
     tables = [row[0] for row in await (await connection.execute(_TABLES)).fetchall()]
     assert {"vault.record", "access_log.payload", "consent.consent", "jobs.procrastinate_jobs"} <= set(tables)
     for table in tables:
-        async with connection.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT") as copy:  # type: ignore[arg-type]
+        async with connection.cursor().copy(f"COPY (SELECT * FROM {table}) TO STDOUT") as copy:
             text = b"".join([bytes(block) async for block in copy])
         found[f"table {table}"] = text
         # What stands in binary columns, as bytes.

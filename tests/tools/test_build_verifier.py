@@ -51,7 +51,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def run(file: Path, laptop: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-S", file, *map(str, arguments)]
+    command = [sys.executable, "-S", str(file), *map(str, arguments)]
     return subprocess.run(command, env=laptop, cwd=file.parent, capture_output=True, text=True, check=False)
 
 

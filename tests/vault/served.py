@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import text
 
 from access_log import stored
 from access_log.checkpoint import VerifierKey
@@ -87,12 +88,13 @@ class Served:
         """What the sealed payload of an entry says, as an inspector reads it."""
         log = self.world.log
         async with log.engine.connect() as connection:
-            row = (
-                await connection.exec_driver_sql(
-                    "SELECT expiry_id, sealed FROM access_log.payload WHERE index = %s", (index,)
+            expiry_id, sealed = (
+                await connection.execute(
+                    text("SELECT expiry_id, sealed FROM access_log.payload WHERE index = :index"),
+                    {"index": index},
                 )
             ).one()
-        return dict(Payload.decode(await log.sealer.open(index, row[0], row[1])).values())
+        return dict(Payload.decode(await log.sealer.open(index, expiry_id, sealed)).values())
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 import requests
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -68,10 +70,11 @@ async def credentials(served: Served) -> dict[str, Credentials]:
 def attack(url: str, how: settings, good: Mapping[str, Credentials]) -> list[str]:
     """Sends generated requests to every operation; returns which operations that were."""
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
-    attacked = []
+    attacked: list[str] = []
     with requests.Session() as session:
         session.trust_env = False
         for found in schema.get_all_operations():
+            assert isinstance(found, Ok)
             operation = found.ok()
             for mode in GenerationMode:
                 _attack_operation(operation, mode, how, session, good)
@@ -80,7 +83,7 @@ def attack(url: str, how: settings, good: Mapping[str, Credentials]) -> list[str
 
 
 def _attack_operation(
-    operation: APIOperation,
+    operation: APIOperation[Any, Any, Any, Any],
     mode: GenerationMode,
     how: settings,
     session: requests.Session,
@@ -92,7 +95,7 @@ def _attack_operation(
 
     @how
     @given(case=operation.as_strategy(generation_mode=mode))
-    def send(case: Case) -> None:
+    def send(case: Case[Any]) -> None:
         sent.append(case)
         known = [path for path in good if operation.path.startswith(path)]
         headers = dict(good[known[0]]()) if known and len(sent) % 5 else {}

@@ -70,8 +70,8 @@ def test_a_policys_own_log_key_is_asked_for_too(tmp_path: Path, capsys: pytest.C
     policy = f"log {decades.key}\n{POLICY}"
     lines = ONE.line(CHECKPOINT, NOW), TWO.line(CHECKPOINT, NOW)
     assert checked(capsys, written(tmp_path, policy, *lines))[1]["status"] == "logged"
-    lines = (decades.line(CHECKPOINT, NOW), *lines)
-    assert checked(capsys, written(tmp_path, policy, *lines))[1]["status"] == "witnessed"
+    logged = (decades.line(CHECKPOINT, NOW), *lines)
+    assert checked(capsys, written(tmp_path, policy, *logged))[1]["status"] == "witnessed"
 
 
 def test_a_cosignature_over_something_else_is_tampering(

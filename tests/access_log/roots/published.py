@@ -25,7 +25,8 @@ Labels = dict[bytes, bytes]
 
 def entries_of(months: Sequence[tuple[str, int]], repeat: int | None = None) -> list[bytes]:
     """A chain of entries: so many from each ISO date on, a second apart; one may repeat the first label."""
-    chain, entries = first_chain(ORIGIN), []
+    chain = first_chain(ORIGIN)
+    entries: list[bytes] = []
     for day, count in months:
         start = int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000)
         for at in range(count):

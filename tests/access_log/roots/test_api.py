@@ -194,6 +194,7 @@ async def test_cosignatures_that_are_not_taken(log: ClockedLog, roots: RootsLog,
     line = AUDITOR.line(ours, 1_790_000_000)
     forged = line[:-8] + ("AAAA" if line[-8:-4] != "AAAA" else "BBBB") + line[-4:]
     answers = {}
+    body: Any
     for name, body in (
         ("garbage", "garbage"),
         ("empty", ""),
@@ -231,6 +232,7 @@ async def test_cosignatures_that_are_not_taken(log: ClockedLog, roots: RootsLog,
 
 async def test_questions_that_are_not_well_formed(http: AsyncClient) -> None:
     good = "00" * 32
+    asked: Any
     for asked in (
         {},
         {"month": 202607, "labels": []},

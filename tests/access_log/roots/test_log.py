@@ -10,6 +10,7 @@ from access_log.checkpoint import SigningKey, VerifierKey, open_note
 from access_log.errors import LogStateError
 from access_log.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from access_log.roots import log as writer
+from access_log.roots import store
 from access_log.roots.leaf import Kind, roots_origin
 from access_log.roots.log import RootsLog
 from tests.access_log.logs import as_owner, stored_entries
@@ -136,7 +137,7 @@ async def test_an_interrupted_append_leaves_nothing(
         raise RuntimeError("cut")
 
     with monkeypatch.context() as patched:
-        patched.setattr(writer.store, "append", fail)
+        patched.setattr(store, "append", fail)
         with pytest.raises(RuntimeError, match="cut"):
             await roots.catch_up()
     assert await check(roots) == []

@@ -11,6 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from access_log.checkpoint import Checkpoint
 from access_log.signing_keys import CosigningKey
@@ -59,7 +60,7 @@ def _race(store: Store, number: str, rounds: int) -> None:
 class _Killing(sqlite3.Connection):
     step = ""
 
-    def execute(self, statement: str, *rest: object) -> sqlite3.Cursor:
+    def execute(self, statement: str, *rest: Any) -> sqlite3.Cursor:
         if statement == "COMMIT" and self.step == "before-commit":
             os.kill(os.getpid(), signal.SIGKILL)
         done = super().execute(statement, *rest)
@@ -70,7 +71,7 @@ class _Killing(sqlite3.Connection):
 
 def _die(folder: Path, step: str) -> None:
     connect = sqlite3.connect
-    sqlite3.connect = lambda *given, **named: connect(*given, **named, factory=_Killing)  # type: ignore[assignment, call-overload]
+    sqlite3.connect = lambda *given, **named: connect(*given, **named, factory=_Killing)  # type: ignore[assignment]
     store = Store(folder / "witness.db")
     _Killing.step = step
     store.cosign(parse_submission(TRUE.submission(3, 5)), [COSIGNER], lambda: 1_800_000_000)

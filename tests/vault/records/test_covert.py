@@ -64,7 +64,7 @@ class Covert:
             self.authorization, usual.client, await usual.client.statutory_token(details), usual.query
         )
 
-    async def ask(self, n: int = SUSPECT, **changes: object) -> httpx.Response:
+    async def ask(self, n: int = SUSPECT, **changes: Any) -> httpx.Response:
         return await (await self.grant(n)).ask(**changes)
 
     async def seen(self, n: int = SUSPECT) -> list[Access]:

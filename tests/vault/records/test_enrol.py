@@ -289,7 +289,7 @@ async def raced(vault: Vault, others: _Racing, *lines: str, guard: _Guard | None
         await others.first()
         return sealed
 
-    slow._seal = seal_then_lose  # type: ignore[method-assign]  # the moment between the two steps
+    slow._seal = seal_then_lose  # type: ignore[method-assign, assignment]  # the moment between the two steps
     return await slow.enrol(accepted(vault, *lines), FURNISHER, guard)
 
 
