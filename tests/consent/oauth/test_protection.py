@@ -365,6 +365,7 @@ async def test_a_token_in_the_address_or_the_body_is_none(world: World, furnishe
     details = {"type": "record_submission", "categories": ["FIN"]}
     token = (await furnisher.own_token(details)).json()["access_token"]
     dpop = {"DPoP": proof(furnisher.dpop_key, "/v1/queries", token=token)}
+    sent: Any
     for sent in ({"params": {"access_token": token}}, {"data": {"access_token": token}}):
         answer = await world.http.post("/v1/queries", headers=dpop, **sent)
         assert answer.status_code == 401
