@@ -51,6 +51,6 @@ async def require_begins(
         )
     if await stored.root_at(connection, log, checkpoint.size) != checkpoint.root:
         raise OutsideLockError(
-            f"{name} holds another tree of size {checkpoint.size}: this database is not the log that was "
-            "published. Restore the right database"
+            f"{name} holds another tree of size {checkpoint.size}, which the log's key signed: this database "
+            "is not that log. Restore the right one; if it is, keep everything and call an inspector"
         )

@@ -41,7 +41,7 @@ from access_log.payload import Payload
 from access_log.raising import Raising
 from access_log.reapplying import Endings
 from access_log.receipt import write_receipt
-from access_log.references import Reference
+from access_log.references import Reference, shown_by
 from access_log.sequence import Event, Head, KeyState, Receipts, RequestMark, Sequenced, Sequencing
 from access_log.signing_keys import SigningKey, sign_note
 from access_log.stored_log import StoredLog
@@ -225,7 +225,7 @@ class Log(StoredLog):
         """
         # Asked before the head is locked: nobody waits for a web server, or for a second connection.
         keys = await self.every_verifier_key()
-        shown = [(one.name, await asyncio.to_thread(one.read, keys)) for one in self.references]
+        shown = await shown_by(self.references, keys)
         async with self.transaction() as connection:
             head = await self.checked_head(connection)
             held = await asyncio.to_thread(self.outside.read)
@@ -234,8 +234,7 @@ class Log(StoredLog):
             key_changes.require_known(held.note, self.origin, known)
             self._require_not_behind(head, held)
             for name, checkpoint in shown:
-                if checkpoint is not None:
-                    await comparing.require_begins(connection, self.number, head, name, checkpoint)
+                await comparing.require_begins(connection, self.number, head, name, checkpoint)
             frontier, time = head.frontier, head.time
             new = await self._reapplied(connection, head)
             if new is not None:

@@ -4,6 +4,7 @@ The outside lock is the first of them and always there. A published log, and a w
 their own: whoever put back the lock from an old copy, together with an equally old database, meets them.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,6 +13,7 @@ from access_log.checkpoint import MAX_NOTE, Checkpoint, VerifierKey, open_note
 from access_log.errors import AccessLogError, OutsideLockError, SourceError
 from access_log.sources import Source
 from access_log.web import Website
+from access_log.witness.protocol import origin_hash
 
 PATIENCE: Final = 5.0
 """Seconds a web server may stay silent: a start must not hang on it."""
@@ -27,11 +29,14 @@ class Reference:
         name: Who holds it, as a message names it, for instance `the published log https://…`.
         source: Where `checkpoint` is read.
         tell: Told, in one line, why a place could not be read: no verdict, so no reason not to start.
+        foreign: Whether others write there, as a witness does. What they write speaks against this log only
+            with its own signature: without, it is told and passed over, or anybody could stop it.
     """
 
     name: str
     source: Source
     tell: Tell
+    foreign: bool = False
 
     def read(self, keys: Sequence[VerifierKey]) -> Checkpoint | None:
         """The checkpoint; None where there is none, or it cannot be read now.
@@ -50,10 +55,25 @@ class Reference:
             self.tell(f"{self.name} was not compared: {error}")
             return None
         except AccessLogError as error:
+            if self.foreign:
+                self.tell(f"{self.name} was not compared: what it shows is not signed by this log ({error})")
+                return None
             raise OutsideLockError(
                 f"the checkpoint of {self.name} does not verify: {error}. Find out who altered it, and "
                 "publish the log anew or name another place; until then this log does not start"
             ) from None
+
+
+async def shown_by(
+    references: Sequence[Reference], keys: Sequence[VerifierKey]
+) -> list[tuple[str, Checkpoint]]:
+    """What these places show, by their names; all are asked at once, and one that shows nothing is left out.
+
+    Raises:
+        OutsideLockError: What stands in one of them is no checkpoint of this log that the log signed.
+    """
+    found = await asyncio.gather(*[asyncio.to_thread(each.read, keys) for each in references])
+    return [(each.name, one) for each, one in zip(references, found, strict=True) if one is not None]
 
 
 def read_checkpoint(source: Source, keys: Sequence[VerifierKey]) -> Checkpoint:
@@ -67,6 +87,22 @@ def read_checkpoint(source: Source, keys: Sequence[VerifierKey]) -> Checkpoint:
     if note is None:
         raise SourceError("there is no checkpoint: name the log's root, which holds 'checkpoint' and 'tile'")
     return open_note(note, keys)
+
+
+def witness_reference(name: str, url: str, origin: str, tell: Tell) -> Reference:
+    """What a witness cosigned last of a log, as c2sp.org/tlog-witness serves it (FORMAT 8.2).
+
+    Args:
+        name: How the policy names it.
+        url: Its submission prefix.
+        origin: The log's name.
+        tell: As `Reference`.
+
+    Raises:
+        SourceError: The URL is of no witness.
+    """
+    source = Website(f"{url}/{origin_hash(origin)}")
+    return Reference(f"the witness {name}", patient(source), tell, foreign=True)
 
 
 def patient(source: Source) -> Source:

@@ -9,7 +9,7 @@ from access_log.errors import OutsideLockError
 from access_log.lock import OutsideLock, Raised
 from access_log.log import Log
 from access_log.merkle import EMPTY_ROOT
-from access_log.references import PATIENCE, Reference, patient
+from access_log.references import PATIENCE, Reference, patient, witness_reference
 from access_log.sources import Directory, Source
 from access_log.web import Website
 from tests.access_log.logs import another_worker, append, root_of, stored_entries, verified
@@ -111,3 +111,46 @@ def test_a_start_does_not_wait_long_for_a_web_server(tmp_path: Path) -> None:
     assert isinstance(asked, Website)
     assert (asked.timeout, asked.patience, asked.pauses) == (PATIENCE, PATIENCE, ())
     assert patient(Directory(tmp_path)) == Directory(tmp_path)
+
+
+# ── Witnesses ────────────────────────────────────────────────────────────────────────────────────
+
+
+def at_a_witness(log: Log, source: Source, told: list[str]) -> Log:
+    worker = another_worker(log.engine, log.outside.path)
+    worker.references = (Reference("the witness one", source, told.append, foreign=True),)
+    return worker
+
+
+@pytest.mark.parametrize("content", [b"", b"not a note", b"\xff\n\n\xe2\x80\x94 x y\n", b"a" * 100_000])
+async def test_what_a_witness_shows_without_our_signature_stops_nothing(log: Log, content: bytes) -> None:
+    """A witness that lies, or forgot, must not be able to keep a log from starting."""
+    told: list[str] = []
+    worker = at_a_witness(log, Memory({"checkpoint": content}), told)
+    await worker.start()
+    assert worker.running
+    (said,) = told
+    assert said.startswith("the witness one was not compared: ")
+    assert "\n" not in said
+
+
+async def test_what_a_witness_shows_with_our_signature_counts(log: Log) -> None:
+    await append(log, 5)
+    entries = await stored_entries(log)
+    told: list[str] = []
+    await at_a_witness(log, note(log, entries[:3]), told).start()
+    with pytest.raises(OutsideLockError, match="behind the witness one"):
+        await at_a_witness(log, note(log, [*entries, entries[0]]), told).start()
+    with pytest.raises(OutsideLockError, match="the witness one holds another tree of size 5"):
+        await at_a_witness(log, note(log, entries[::-1]), told).start()
+    assert not told
+
+
+def test_where_a_witness_shows_it() -> None:
+    """c2sp.org/tlog-witness: the hash of the origin names the log."""
+    found = witness_reference("one", "https://w.example/x", "vault.example/log/2026", print)
+    assert found.name == "the witness one"
+    assert isinstance(found.source, Website)
+    digest = "2e8e3bcaa39da680c11004358ff4972c7da6950a9bad8383e449422b347406fb"
+    assert found.source.url == f"https://w.example/x/{digest}"
+    assert found.source.patience == PATIENCE

@@ -15,13 +15,13 @@ from access_log.lock import OutsideLock
 from access_log.log import Log
 from access_log.policy import Policy
 from access_log.reapplying import Endings
-from access_log.references import Reference, patient
+from access_log.references import Reference, patient, witness_reference
 from access_log.roots.leaf import roots_origin
 from access_log.roots.log import RootsLog
 from access_log.signing_keys import SigningKey
 from access_log.sources import Directory
 from access_log.web import Website
-from access_log.witness.witnessing import Witnessing, urls_of
+from access_log.witness.witnessing import Witnessing, shown, urls_of
 from consent.copies import CopySigner
 from consent.oauth.dpop import Nonces
 from consent.oauth.profile import Profile
@@ -250,17 +250,22 @@ def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Ca
 
 def _references(settings: Settings) -> tuple[Reference, ...]:
     """Where others see this log: a folder that is not there yet holds nothing against the database."""
+    found: list[Reference] = []
     place = settings.published_log or settings.publish_dir
-    if place is None:
-        return ()
-    source = Website(place) if isinstance(place, str) and "://" in place else Directory(Path(place))
-    return (
-        Reference(
-            f"the published log {place}",
-            patient(source),
-            lambda reason: _events.warning("reference_not_compared", reason=reason),
-        ),
-    )
+    if place is not None:
+        source = Website(place) if isinstance(place, str) and "://" in place else Directory(Path(place))
+        found.append(Reference(f"the published log {place}", patient(source), _not_compared))
+    policy = witness_policy(settings)
+    if policy is not None:
+        found.extend(
+            witness_reference(shown(policy.witnesses[name]), url, settings.log_origin, _not_compared)
+            for name, url in urls_of(policy).items()
+        )
+    return tuple(found)
+
+
+def _not_compared(reason: str) -> None:
+    _events.warning("reference_not_compared", reason=reason)
 
 
 def witness_policy(settings: Settings) -> Policy | None:
@@ -278,6 +283,11 @@ def witness_policy(settings: Settings) -> Policy | None:
     try:
         policy = Policy.parse(settings.witness_policy.read_bytes())
         urls_of(policy)
+    except OSError as error:
+        raise NoWitnessPolicyError(
+            f"the policy {settings.witness_policy} cannot be read ({error.strerror}): check "
+            "CREDITVAULT_WITNESS_POLICY"
+        ) from None
     except FormatError as error:
         raise NoWitnessPolicyError(
             f"the policy {settings.witness_policy} cannot be used ({error}): docs/operations.md shows one"
