@@ -71,6 +71,14 @@ class Server:
             ServerFailedError: it ended, or was not ready in time.
         """
         self.launch(command)
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Waits until it can serve queries.
+
+        Raises:
+            ServerFailedError: it ended, or was not ready in time.
+        """
         async with self.http() as http:
             deadline = time.monotonic() + _STARTS_WITHIN
             while not await _ready(http):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.crash.load import prepare
 from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
@@ -66,6 +67,34 @@ async def test_of_parallel_queries_under_one_key_one_is_charged_and_all_are_answ
             indexes = check_answers(world.vault, [answer.json() for answer in answers], logged)
             assert len(set(indexes)) == 1
             assert (await check_uses(world.vault, logged))[bank.grant_id] == 1
+
+
+async def test_numbers_are_the_sum_over_workers_the_dead_ones_included(world: World, tmp_path: Path) -> None:
+    async with serving(world.settings, tmp_path / "server.log", workers=2) as server:
+        async with server.http() as http:
+            await asyncio.gather(*(http.get("/healthz") for _ in range(_PARALLEL)))
+            told = await asyncio.gather(*(_healthy(http) for _ in range(_PARALLEL)))
+            assert set(told) == {_PARALLEL}
+        first = psutil.Process(server.pid).children()
+        for worker in first:
+            worker.kill()
+        psutil.wait_procs(first)
+        async with server.http() as http:
+            await server.ready()
+            assert await _healthy(http) == _PARALLEL
+            await http.get("/healthz")
+            assert await _healthy(http) == _PARALLEL + 1
+
+
+async def _healthy(http: httpx.AsyncClient) -> float:
+    """How many times `/healthz` was answered, by the numbers of the server."""
+    (counted,) = (
+        sample.value
+        for family in text_string_to_metric_families((await http.get("/metrics")).text)
+        for sample in family.samples
+        if sample.name == "creditvault_http_requests_total" and sample.labels["route"] == "/healthz"
+    )
+    return counted
 
 
 def _work_done(server: Server) -> dict[int, float]:

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 
 from access_log.api import log_router
@@ -17,10 +17,11 @@ from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
 from vault.server.assembly import Vault
 from vault.server.description import describe
-from vault.server.metrics import witness_metrics
+from vault.server.metrics import witness_metrics, worker_metrics
 from vault.server.middleware import RequestBoundary
 from vault.server.portal.router import open_portal
 from vault.server.recovery import Recovery
+from vault.server.settings import shared_counts
 
 _DESCRIPTION = """
 A privacy-first personal credit vault. Every query presents a token bound to one person, one purpose, a set of
@@ -111,9 +112,9 @@ def _add_operation(app: FastAPI, vault: Vault) -> None:
         "/metrics",
         tags=["operation"],
         response_class=PlainTextResponse,
-        summary="Prometheus metrics of this worker",
+        summary="Prometheus metrics of all workers",
     )
     async def metrics() -> Response:
         """Counts and times by route, and how the witnesses stand; nothing about persons."""
-        content = generate_latest() + await witness_metrics(vault.engine, vault.log.number)
+        content = worker_metrics(shared_counts()) + await witness_metrics(vault.engine, vault.log.number)
         return Response(content, media_type=CONTENT_TYPE_LATEST)

@@ -1,12 +1,15 @@
-"""What `/metrics` says beside the counts of its own process: how the log's witnesses stand.
+"""What `/metrics` says: the counts of all workers together, and how the log's witnesses stand.
 
-The witnesses are asked by other processes too, so their numbers are read from the database at each scrape.
+Workers of one supervisor count in files of one folder, which each of them adds up when it is asked. The
+witnesses are asked by other processes too, so their numbers are read from the database at each scrape.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,6 +40,19 @@ class _Witnesses(Collector):
         for failure in self._failures:
             failures.add_metric([failure.name, failure.kind], failure.count)
         return sizes, ages, failures
+
+
+def worker_metrics(shared: Path | None) -> bytes:
+    """The counts of the workers in the Prometheus text format.
+
+    Args:
+        shared: the folder they count in; None where this process is the only one.
+    """
+    if shared is None:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(shared))  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
 
 
 async def witness_metrics(engine: AsyncEngine, log: int) -> bytes:

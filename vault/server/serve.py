@@ -5,6 +5,7 @@ import gc
 import os
 import socket
 import sys
+import tempfile
 
 import structlog
 import uvicorn
@@ -15,7 +16,7 @@ from vault.server.assembly import open_vault
 from vault.server.database import check_schema, database_urls
 from vault.server.listening import Server, listen
 from vault.server.logging import configure
-from vault.server.settings import Settings
+from vault.server.settings import SHARED_COUNTS, Settings
 from vault.server.supervisor import Supervisor
 
 _GRACE_SECONDS = 10
@@ -37,17 +38,20 @@ def serve(settings: Settings) -> None:
             return
         # What keeps a worker from starting is said here, once, and not by each of them for ever.
         asyncio.run(_open_and_close(settings, urls.application))
-        supervisor = Supervisor(
-            [sys.executable, "-m", "vault.server.cli", "serve", "--fd", str(listening.fileno())],
-            settings.workers,
-            descriptor=listening.fileno(),
-            environment={
-                **os.environ,
-                **_as_environment(settings),
-                "CREDITVAULT_DATABASE_URL": urls.application,
-            },
-        )
-        asyncio.run(supervisor.run())
+        # The counts of a worker that died stay in the folder, so that no sum falls back.
+        with tempfile.TemporaryDirectory(prefix="creditvault-counts-") as counts:
+            supervisor = Supervisor(
+                [sys.executable, "-m", "vault.server.cli", "serve", "--fd", str(listening.fileno())],
+                settings.workers,
+                descriptor=listening.fileno(),
+                environment={
+                    **os.environ,
+                    **_as_environment(settings),
+                    "CREDITVAULT_DATABASE_URL": urls.application,
+                    SHARED_COUNTS: counts,
+                },
+            )
+            asyncio.run(supervisor.run())
 
 
 def serve_inherited(settings: Settings, descriptor: int) -> None:

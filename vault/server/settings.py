@@ -28,6 +28,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+"""By which a supervisor names the folder its workers count in; prometheus_client reads it too."""
+
+
+def shared_counts() -> Path | None:
+    """The folder in which the workers of one supervisor count together; None for a worker alone."""
+    named = os.environ.get(SHARED_COUNTS)
+    return Path(named) if named else None
+
+
 class Settings(BaseSettings):
     """Everything an operator may set, each as `CREDITVAULT_<NAME>`."""
 
