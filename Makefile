@@ -33,10 +33,19 @@ setup-dev: $(VENV)/.dev ## The same, with the development tools
 demo: setup ## Run the whole story on real input (ARGS=--once ends it)
 	@cd $(ROOT) && $(BIN)/creditvault demo $(ARGS)
 
-test: setup-dev ## Run the fast tests on real PostgreSQL
+# Other people's programs that tests are held against; without Node those tests skip and say so.
+NODE := $(ROOT)tests/node
+$(NODE)/node_modules/.installed: $(NODE)/package-lock.json
+	@if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then \
+		echo "Adding other people's programs for the tests ($(NODE))"; \
+		(cd $(NODE) && npm ci --silent) || { echo "They could not be installed: check that a package registry can be reached (npm config get registry), then run make again." >&2; exit 2; }; \
+		touch $@; \
+	else echo "Node is absent, so tests against other people's programs will skip: apt-get install nodejs npm"; fi
+
+test: setup-dev $(NODE)/node_modules/.installed ## Run the fast tests on real PostgreSQL
 	@cd $(ROOT) && $(BIN)/python -m pytest -n 2 $(ARGS)
 
-test-slow: setup-dev ## Run the slow tests: crash campaigns, secrecy, load
+test-slow: setup-dev $(NODE)/node_modules/.installed ## Run the slow tests: crash campaigns, secrecy, load
 	@cd $(ROOT) && $(BIN)/python -m pytest -m slow -n 2 $(ARGS)
 
 lint: setup-dev ## Lint and check the format
@@ -68,4 +77,4 @@ lock: ## Renew the lock files (needs uv; CUTOFF=YYYY-MM-DD)
 	@cd $(ROOT) && uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --exclude-newer $(CUTOFF) -c requirements.lock --extra embedded --group build --group dev pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove .venv and caches
-	@rm -rf $(VENV) $(ROOT).hypothesis $(ROOT).mypy_cache $(ROOT).ruff_cache $(ROOT).pytest_cache
+	@rm -rf $(VENV) $(NODE)/node_modules $(ROOT).hypothesis $(ROOT).mypy_cache $(ROOT).ruff_cache $(ROOT).pytest_cache

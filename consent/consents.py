@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log.entry import EntryType
 from access_log.log import Event, Writing
 from access_log.payload import Payload
-from consent import terms
+from consent import freeze, terms
 from consent.bodies import read_body
 from consent.endings import Kind
-from consent.errors import StateError, UnknownError
+from consent.errors import FrozenError, StateError, UnknownError
 from consent.journal import Actor, digest, to_json
 from consent.permit import DataRange, Person
 from consent.record import (
@@ -107,6 +107,7 @@ async def grant(
 
     Raises:
         UnknownError: the body is not registered.
+        FrozenError: the person froze their consents.
         StateError: the body is not active.
         InvalidError: a part breaks a rule.
     """
@@ -115,6 +116,8 @@ async def grant(
         raise UnknownError("no body is registered under this id")
     if granted_to.status != "active":
         raise StateError("this body is not active: nobody can consent to its queries now")
+    if await freeze.stands(writing.connection, person.subject_id):
+        raise FrozenError("this person froze their consents: nothing can be granted before they end that")
     check(new, granted_to)
     consent_id = uuid4()
     frequency = new.frequency
@@ -142,7 +145,7 @@ async def grant(
         },
     )
     record = first_record(consent_id, person, new, granted_to, keeper)
-    actor = actor or _themselves(person)
+    actor = actor or Actor.subject(person.subject_id)
     add_event(record, GIVEN, actor.name, writing.now)
     happening = _Happening("granted", 1, consent_id, new.body_id, None, actor)
     return await _write_event(writing, person, happening, record, keeper.signer)
@@ -186,7 +189,7 @@ async def withdraw(
     body_id = (await writing.connection.execute(granted_to)).scalar_one()
     code = None if reason is None else terms.code(reason, "reason")
     record: dict[str, Any] = json.loads(last["record"])
-    actor = actor or _themselves(person)
+    actor = actor or Actor.subject(person.subject_id)
     add_event(record, WITHDRAWN, actor.name, writing.now)
     happening = _Happening("withdrawn", last["number"] + 1, consent_id, body_id, code, actor)
     signed = await _write_event(writing, person, happening, record, signer)
@@ -264,10 +267,6 @@ async def _write_event(
     )
     writing.add(Event(person.stream_id, payload))
     return SignedRecord(happening.consent_id, text, copy)
-
-
-def _themselves(person: Person) -> Actor:
-    return Actor(f"subject:{person.subject_id}", "subject")
 
 
 def _consent(row: RowMapping, events: list[ConsentEvent]) -> Consent:

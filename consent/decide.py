@@ -54,6 +54,7 @@ _CONSENTED_RULES = (
     rules.token_is_for_the_officer,
     rules.consent_is_to_the_body,
     rules.consent_stands,
+    rules.consents_are_not_frozen,
     rules.consent_is_valid_now,
     rules.person_consented,
     rules.case_is_stated,

@@ -17,5 +17,9 @@ class StateError(ConsentError):
     """The act does not fit the present state, for instance approving what is already revoked."""
 
 
+class FrozenError(StateError):
+    """The person froze their consents, and has not ended that."""
+
+
 class StatementError(ConsentError):
     """A registrar's signed statement does not verify, or states something else than it is used for."""

@@ -99,6 +99,7 @@ class ConsentFacts:
         expires_at: first instant after its validity.
         max_uses: None where only the frequency bounds it.
         frequency_times: uses allowed in each period of `frequency_days`, counted from the grant.
+        frozen: whether the person lets nobody ask with their consent now.
     """
 
     subject_id: UUID
@@ -115,6 +116,7 @@ class ConsentFacts:
     data_from: date | None
     data_until: date | None
     data_life_days: int
+    frozen: bool
 
 
 NO_BODY = BodyFacts("", "unknown", _NOTHING, _NOTHING)
@@ -151,6 +153,7 @@ NO_CONSENT = ConsentFacts(
     data_from=None,
     data_until=None,
     data_life_days=0,
+    frozen=True,
 )
 
 

@@ -28,6 +28,11 @@ class Actor:
     name: str
     role: str
 
+    @classmethod
+    def subject(cls, subject_id: UUID) -> "Actor":
+        """The person themselves."""
+        return cls(f"subject:{subject_id}", "subject")
+
 
 def digest(document: str) -> str:
     """How a log entry names a document: hex SHA-256 of its UTF-8 text as stored."""

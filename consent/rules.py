@@ -26,8 +26,14 @@ class Inquiry:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule about a query. What it says is the docstring of `holds`, word for word as in RULES.md."""
+    """A rule about a query. What it says is the docstring of `holds`, word for word as in RULES.md.
 
+    Attributes:
+        number: for instance `3.5`.
+        refusal: what is answered; of another rule where the body is not to tell the two apart.
+    """
+
+    number: str
     holds: Callable[[Inquiry], bool]
     refusal: Refusal
 
@@ -50,7 +56,11 @@ class RecordRule:
 
 
 def _rule(number: str, reason: str) -> Callable[[Callable[[Inquiry], bool]], Rule]:
-    return lambda holds: Rule(holds, Refusal(f"RULES {number}", reason))
+    return lambda holds: Rule(number, holds, Refusal(f"RULES {number}", reason))
+
+
+def _answered_as(other: Rule, number: str) -> Callable[[Callable[[Inquiry], bool]], Rule]:
+    return lambda holds: Rule(number, holds, other.refusal)
 
 
 def _record_rule(number: str) -> Callable[[Callable[[Showing], bool]], RecordRule]:
@@ -154,6 +164,12 @@ def legal_basis_is_in_force(inquiry: Inquiry) -> bool:
 def consent_stands(inquiry: Inquiry) -> bool:
     """The consent's newest event is its grant: it was not withdrawn."""
     return inquiry.state.consent.last_event == "granted"
+
+
+@_answered_as(consent_stands, "3.7")
+def consents_are_not_frozen(inquiry: Inquiry) -> bool:
+    """The person has not frozen their consents."""
+    return not inquiry.state.consent.frozen
 
 
 @_rule("3.6", "The consent has expired. Ask the person for a new one.")

@@ -50,6 +50,8 @@ _GRANTS = text(
     " AND e.consent_id = c.consent_id ORDER BY e.number DESC LIMIT 1),"
     " c.granted_at, c.expires_at, c.max_uses, c.frequency_times, c.frequency_days,"
     " c.data_from, c.data_until, c.data_life_days,"
+    " COALESCE((SELECT f.event FROM consent.freeze_event f WHERE f.subject_id = c.subject_id"
+    " ORDER BY f.number DESC LIMIT 1) = 'begun', false),"
     " ud.uses, uc.uses, cu.uses, cu.period, cu.period_uses, rb.full_at, ro.full_at"
     " FROM unnest(CAST(:bodies AS uuid[]), CAST(:officers AS uuid[]), CAST(:hashes AS bytea[]),"
     " CAST(:authorizations AS uuid[]), CAST(:subjects AS uuid[]), CAST(:consents AS uuid[]),"
@@ -70,7 +72,7 @@ _GRANTS = text(
     " ORDER BY ask.place"
 )
 # Where the columns of each part begin; they stand in the order of the part's facts.
-_BODY, _OFFICER, _AUTHORIZATION, _CONSENT, _USES, _RATES = 0, 4, 7, 24, 38, 43
+_BODY, _OFFICER, _AUTHORIZATION, _CONSENT, _USES, _RATES = 0, 4, 7, 24, 39, 44
 _WRITE_BACK = text(
     "WITH of_authorizations AS (INSERT INTO consent.authorization_use (authorization_id, counts, key, uses)"
     " SELECT authorization_id, counts, key, uses FROM unnest(CAST(:authorizations AS uuid[]),"

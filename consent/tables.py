@@ -1,9 +1,10 @@
 """Tables of who may ask what (schema `consent`).
 
 Registers hold the present state; `register_event` holds, unaltered, the document of every change, whose
-SHA-256 stands in the access log. `consent` and `consent_event` are only ever inserted into: a consent's
-state is its list of events. What changes with each query, the counters, stands apart in the two `_use`
-tables. `consent` and its two companions are per person: they lead their primary keys with `subject_id`.
+SHA-256 stands in the access log. `consent`, `consent_event` and `freeze_event` are only ever inserted into:
+the state of a consent, and of a person's freeze, is its list of events. What changes with each query, the
+counters, stands apart in the two `_use` tables. `consent`, its two companions and `freeze_event` are per
+person: they lead their primary keys with `subject_id`.
 """
 
 from sqlalchemy import (
@@ -242,6 +243,18 @@ consent_use = Table(
     Column("period_uses", Integer, nullable=False),
     ForeignKeyConstraint(["subject_id", "consent_id"], [consent.c.subject_id, consent.c.consent_id]),
     CheckConstraint("uses >= 0 AND period >= 0 AND period_uses >= 0", name="counts"),
+)
+
+freeze_event = Table(
+    "freeze_event",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="1 is the first beginning"),
+    Column("event", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("number > 0", name="number"),
+    # They take turns, beginning with a beginning.
+    CheckConstraint("event = CASE number % 2 WHEN 1 THEN 'begun' ELSE 'ended' END", name="event"),
 )
 
 register_event = Table(

@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from access_log.log import Log
-from consent import consents
-from consent.errors import ConsentError
+from consent import consents, freeze
+from consent.errors import ConsentError, FrozenError
 from consent.facts import CatalogueFacts
 from consent.oauth import par, rar
 from consent.oauth.adapter import (
@@ -51,6 +51,9 @@ MALFORMED: Final = (
 )
 FORGED: Final = "This form did not come from your own page. Nothing was granted. Open the request again."
 UNANSWERABLE: Final = "This organization may not ask for this any more. Nothing was granted."
+FROZEN: Final = (
+    "You froze your consents. Nothing was granted. End the freeze first, then open the request again."
+)
 _NARROW: Final = "Choose at least one field, and no more days than were asked for."
 
 
@@ -118,9 +121,13 @@ class AuthorizationPages:
         if not isinstance(asked, _Asked):
             return self._cannot(request, asked)
         signed_in = await self._citizens.signed_in(request)
-        if signed_in is None:
-            return self._sign_in(client_id, request_uri)
-        return self._page.ask(request, self._view(asked, signed_in))
+        if signed_in is None or not self._citizens.may_grant(signed_in):
+            # Before the form and not after it: nobody fills it in twice.
+            url = self._sign_in_url(client_id, request_uri)
+            return RedirectResponse(url, 303, {"Cache-Control": "no-store"})
+        async with self._engine.connect() as connection:
+            frozen = await self._is_frozen(connection, signed_in)
+        return self._page.ask(request, self._view(asked, signed_in, frozen=frozen))
 
     async def decide(self, request: Request) -> Response:
         """POST: the person's decision."""
@@ -131,16 +138,17 @@ class AuthorizationPages:
             return self._page.failed(request, MALFORMED)
         signed_in = await self._citizens.signed_in(request)
         if signed_in is None:
-            return self._sign_in(client_id, request_uri)
+            return self._page.sign_in(request, self._sign_in_url(client_id, request_uri))
         csrf = answers.get("csrf", [""])[0]
         if not hmac.compare_digest(csrf.encode(), signed_in.csrf.encode()):
             return self._page.failed(request, FORGED)
-        decision = answers.get("decision", [""])[0]
-        if decision == "refuse":
-            return await self._refuse(request, client_id, request_uri)
-        if decision != "grant":
-            return self._page.failed(request, MALFORMED)
-        return await self._grant(request, client_id, request_uri, signed_in, answers)
+        match answers.get("decision", [""])[0]:
+            case "refuse":
+                return await self._refuse(request, client_id, request_uri)
+            case "grant":
+                return await self._grant(request, client_id, request_uri, signed_in, answers)
+            case _:
+                return self._page.failed(request, MALFORMED)
 
     async def _find(
         self, connection: AsyncConnection, client_id: str, request_uri: str, *, use: bool = False
@@ -190,6 +198,8 @@ class AuthorizationPages:
         signed_in: SignedIn,
         answers: Mapping[str, list[str]],
     ) -> Response:
+        if not self._citizens.may_grant(signed_in):
+            return self._page.sign_in(request, self._sign_in_url(client_id, request_uri))
         async with self._engine.connect() as connection:
             asked = await self._find(connection, client_id, request_uri)
         if not isinstance(asked, _Asked):
@@ -222,6 +232,8 @@ class AuthorizationPages:
             new = _new_consent(found.grant.client.body_id, details, shown.notice, shown.language)
             try:
                 record = await consents.grant(writing, person, new, self._keeper)
+            except FrozenError as error:
+                raise _NothingGrantedError(None, FROZEN) from error
             except ConsentError as error:
                 raise _NothingGrantedError(None, UNANSWERABLE) from error
             holder = Holder(person.subject_id, record.consent_id, details, found.dpop_jkt)
@@ -233,12 +245,16 @@ class AuthorizationPages:
         """Back to the client where that is safe, else a page."""
         return self._page.failed(request, reason) if answer is None else to_response(answer)
 
-    def _sign_in(self, client_id: str, request_uri: str) -> Response:
-        query = urlencode({"client_id": client_id, "request_uri": request_uri})
-        url = self._citizens.sign_in_url(f"{AUTHORIZE_PATH}?{query}")
-        return RedirectResponse(url, 303, {"Cache-Control": "no-store"})
+    async def _is_frozen(self, connection: AsyncConnection, signed_in: SignedIn) -> bool:
+        return signed_in.subject_id is not None and await freeze.stands(connection, signed_in.subject_id)
 
-    def _view(self, asked: _Asked, signed_in: SignedIn, *, mistake: str | None = None) -> ConsentView:
+    def _sign_in_url(self, client_id: str, request_uri: str) -> str:
+        query = urlencode({"client_id": client_id, "request_uri": request_uri})
+        return self._citizens.sign_in_url(f"{AUTHORIZE_PATH}?{query}")
+
+    def _view(
+        self, asked: _Asked, signed_in: SignedIn, *, frozen: bool = False, mistake: str | None = None
+    ) -> ConsentView:
         requested = asked.requested
         dates = requested.data_range or rar.DataRange()
         target = urlsplit(asked.grant.redirect_uri)
@@ -258,6 +274,7 @@ class AuthorizationPages:
             data_from=dates.first,
             data_until=dates.last,
             redirect_origin=f"{target.scheme}://{target.netloc}",
+            frozen=frozen,
             mistake=mistake,
         )
 

@@ -59,6 +59,7 @@ class ConsentView:
         data_from: first date of the records asked for; None where open.
         data_until: last date.
         redirect_origin: where the answer is sent; Content-Security-Policy `form-action` must allow it.
+        frozen: whether the person froze their consents, so that nothing can be granted now.
         mistake: what was wrong with the form just sent, for the person; None at first.
     """
 
@@ -77,6 +78,7 @@ class ConsentView:
     data_from: date | None
     data_until: date | None
     redirect_origin: str
+    frozen: bool = False
     mistake: str | None = None
 
 
@@ -94,8 +96,11 @@ class Citizens(Protocol):
     async def signed_in(self, request: Request) -> SignedIn | None:
         """Who is signed in; None when nobody is."""
 
+    def may_grant(self, signed_in: SignedIn) -> bool:
+        """Whether they signed in surely and recently enough to grant a consent."""
+
     def sign_in_url(self, return_to: str) -> str:
-        """Where to sign in; afterwards the person comes back to `return_to`, a path of this server."""
+        """Where to sign in so; afterwards the person comes back to `return_to`, a path of this server."""
 
     async def person(self, writing: Writing, signed_in: SignedIn) -> Person:
         """The person behind a session, made if the vault did not know them."""
@@ -109,6 +114,9 @@ class ConsentPage(Protocol):
 
     def notice(self, request: Request) -> ShownNotice:
         """The notice the page shows this person; it goes into the consent record."""
+
+    def sign_in(self, request: Request, url: str) -> Response:
+        """The page that leads to the sign-in, for whoever sent a form without having signed in so."""
 
     def failed(self, request: Request, reason: str) -> Response:
         """The page for a request that cannot be answered; `reason` is a fixed sentence for the person."""

@@ -3,7 +3,8 @@
 A refresh token is never exchanged for another (FAPI 2.0 §5.3.2.1: rotation locks clients out and protects no
 confidential client), so it may be used by several processes of a body at once. It opens nothing by itself:
 its body must authenticate, and each access token is bound to the key of the proof it was asked with
-(RFC 9449 §5). It ends with the consent, with its withdrawal, and with the OAuth grant behind it.
+(RFC 9449 §5). It ends with the consent, with its withdrawal, and with the OAuth grant behind it. It rests
+while the person has frozen their consents.
 """
 
 import hashlib
@@ -39,6 +40,9 @@ _STANDING: Final = text(
     " WHERE r.refresh_hash = :hash AND r.expires_at > :now AND g.revoked_at IS NULL"
     " AND NOT EXISTS (SELECT FROM consent.consent_event e WHERE e.subject_id = r.subject_id"
     " AND e.consent_id = r.consent_id AND e.event = 'withdrawn')"
+    # Like a withdrawal while it lasts (RULES 3.7).
+    " AND (SELECT f.event FROM consent.freeze_event f WHERE f.subject_id = r.subject_id"
+    " ORDER BY f.number DESC LIMIT 1) IS DISTINCT FROM 'begun'"
 )
 _END: Final = text(
     "UPDATE consent.oauth_grant SET revoked_at = :now, reason = 'refresh token revoked'"

@@ -9,18 +9,19 @@ the sign-in:
     (4)  the code is exchanged over TLS, with the client's secret and the PKCE verifier
     (5)  a key of the provider signed the id_token, by one of `jose.ALGORITHMS` (Core §3.1.3.7(6) to (8))
     (6)  iss, aud, azp, exp, iat and nonce are right                 (Core §3.1.3.7(2) to (5), (9) to (11))
-    (7)  it holds the claim that is the person's identity number
+    (7)  acr is one of those that were demanded                      (Core §3.1.3.7(12))
+    (8)  where a fresh sign-in was demanded, auth_time is after it   (Core §3.1.3.7(13))
+    (9)  it holds a claim that is the person's identity number
 
-Authlib checks the claims. Its own HTTP client is not used: it wants another HTTP library, and would leave the
-algorithms to the library below.
+Authlib checks the claims.
 """
 
 import hmac
+import json
 import secrets
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from datetime import UTC, datetime
 from time import time
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -31,31 +32,14 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
 
-from consent.errors import ConsentError
 from consent.oauth import jose
-from consent.oauth.errors import ConfigurationError, KeyPolicyError, SignatureError
+from consent.oauth.errors import ConfigurationError, SignatureError
+from consent.oauth.identity_provider import IdentityProvider, SignInError, is_address
 
 SCOPE: Final = "openid profile"
-_METADATA: Final = "/.well-known/openid-configuration"
-_ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-_REMEMBERED: Final = 600.0
-"""Seconds for which the provider's metadata and keys are believed to stand."""
-_ASKED_AGAIN: Final = 30.0
-"""Least seconds between two look-ups because a key is unknown: a stranger cannot make us ask without end."""
-_SECONDS: Final = 5.0
 _LONGEST_NUMBER: Final = 64
 _LONGEST_NAME: Final = 100
-
-
-class SignInError(ConsentError):
-    """The sign-in did not succeed; the text is for the person, and says what to do."""
-
-
-class ProviderDownError(SignInError):
-    """The provider cannot be reached or does not answer as it should; the same may be tried again."""
-
-    def __init__(self) -> None:
-        super().__init__("The identity provider cannot be reached now. Please try again in a few minutes.")
+_LONGEST_SESSION: Final = 256
 
 
 class NotConfirmedError(SignInError):
@@ -63,6 +47,16 @@ class NotConfirmedError(SignInError):
 
     def __init__(self) -> None:
         super().__init__("The identity provider's answer could not be verified. Please sign in again.")
+
+
+class TooWeakError(SignInError):
+    """The person signed in, but not in a way that suffices for what they wanted to do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The identity provider did not confirm you as strongly, or as recently, as this needs. "
+            "Please sign in again, in the strongest way it offers you."
+        )
 
 
 class DeclinedError(SignInError):
@@ -85,14 +79,15 @@ class Registration:
 
     Attributes:
         issuer: the provider's identifier, https outside loopback.
-        claim: the claim of the id_token that holds the identity number.
+        identifiers: the identifier scheme of each claim of the id_token that can hold an identity number; the
+            first that is there counts.
     """
 
     issuer: str
     client_id: str
     client_secret: str = field(repr=False)
     redirect_uri: str
-    claim: str
+    identifiers: Mapping[str, str]
 
     def __post_init__(self) -> None:
         if not is_secure_transport(self.issuer):
@@ -100,12 +95,35 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """How somebody is to sign in.
+
+    Attributes:
+        acr: any of these must be stated (Core §2); none: any way will do.
+        fresh: they prove anew who they are, even if the provider knows them still.
+    """
+
+    acr: tuple[str, ...] = ()
+    fresh: bool = False
+
+
+ANY_WAY: Final = Demand()
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """One sign-in on its way: what only the browser that began it may bring back."""
+    """One sign-in on its way: what only the browser that began it may bring back.
+
+    Attributes:
+        demand: what must come of it.
+        begun: when, in seconds since the epoch.
+    """
 
     state: str = field(repr=False)
     nonce: str = field(repr=False)
     verifier: str = field(repr=False)
+    demand: Demand
+    begun: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +131,20 @@ class Identity:
     """Who a provider says a person is.
 
     Attributes:
+        scheme: of the identity number.
         number: the identity number, as the provider spells it.
         name: to address the person by; None where the provider says none.
+        acr: how they signed in, as the provider calls it; None where it does not say.
+        authenticated_at: when they last proved who they are; None where it does not say.
+        session: of the person at the provider, by which it can end theirs here; None where it does not say.
     """
 
+    scheme: str
     number: str = field(repr=False)
     name: str | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Provider:
-    metadata: Mapping[str, Any]
-    keys: jose.KeySet
-    read_at: float
+    acr: str | None = None
+    authenticated_at: datetime | None = None
+    session: str | None = field(default=None, repr=False)
 
 
 class RelyingParty:
@@ -137,33 +156,50 @@ class RelyingParty:
     """
 
     def __init__(self, registration: Registration, clock: Callable[[], float] = time) -> None:
-        self._registration = registration
+        self.registration = registration
+        self.provider = IdentityProvider(registration.issuer, clock)
         self._clock = clock
-        self._tls = ssl.create_default_context()
-        self._known: _Provider | None = None
 
-    async def begin(self) -> tuple[Attempt, str]:
+    async def begin(self, demand: Demand = ANY_WAY) -> tuple[Attempt, str]:
         """A new attempt, and the address at the provider the browser is sent to.
 
         Raises:
             ProviderDownError: the provider's metadata cannot be read.
         """
-        provider = await self._provider()
-        attempt = Attempt(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48))
-        endpoint = provider.metadata["authorization_endpoint"]
-        query = urlencode(
-            {
-                "response_type": "code",
-                "client_id": self._registration.client_id,
-                "redirect_uri": self._registration.redirect_uri,
-                "scope": SCOPE,
-                "state": attempt.state,
-                "nonce": attempt.nonce,
-                "code_challenge": create_s256_code_challenge(attempt.verifier),
-                "code_challenge_method": "S256",
-            }
+        metadata = await self.provider.metadata()
+        attempt = Attempt(
+            secrets.token_urlsafe(32),
+            secrets.token_urlsafe(32),
+            secrets.token_urlsafe(48),
+            demand,
+            int(self._clock()),
         )
-        return attempt, f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{query}"
+        endpoint = metadata["authorization_endpoint"]
+        query = {
+            "response_type": "code",
+            "client_id": self.registration.client_id,
+            "redirect_uri": self.registration.redirect_uri,
+            "scope": SCOPE,
+            "state": attempt.state,
+            "nonce": attempt.nonce,
+            "code_challenge": create_s256_code_challenge(attempt.verifier),
+            "code_challenge_method": "S256",
+        }
+        if demand.acr:
+            query["acr_values"] = " ".join(demand.acr)
+        if demand.fresh:
+            query |= {"prompt": "login", "max_age": "0"}
+        if metadata.get("claims_parameter_supported") is True:
+            query["claims"] = json.dumps({"id_token": self._claims(demand)}, separators=(",", ":"))
+        return attempt, f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{urlencode(query)}"
+
+    def _claims(self, demand: Demand) -> dict[str, object]:
+        """What the id_token is to hold (Core §5.5), since providers may keep some of it for UserInfo."""
+        wanted: dict[str, object] = dict.fromkeys([*self.registration.identifiers, "name"])
+        wanted["auth_time"] = {"essential": True}
+        if demand.acr:
+            wanted["acr"] = {"essential": True, "values": list(demand.acr)}
+        return wanted
 
     async def finish(self, attempt: Attempt, returned: Mapping[str, str]) -> Identity:
         """Who came back.
@@ -178,10 +214,11 @@ class RelyingParty:
         # (1) The state.
         if not hmac.compare_digest(returned.get("state", "").encode(), attempt.state.encode()):
             raise NotConfirmedError
-        provider = await self._provider()
+        metadata = await self.provider.metadata()
+        issuer = self.registration.issuer
         # (2) The issuer.
-        must_say = provider.metadata.get("authorization_response_iss_parameter_supported") is True
-        if returned.get("iss", None if must_say else self._registration.issuer) != self._registration.issuer:
+        must_say = metadata.get("authorization_response_iss_parameter_supported") is True
+        if returned.get("iss", None if must_say else issuer) != issuer:
             raise NotConfirmedError
         # (3) A code.
         if returned.get("error") is not None:
@@ -190,14 +227,31 @@ class RelyingParty:
         if code is None:
             raise NotConfirmedError
         # (4) The exchange.
-        id_token = await self._exchange(provider, code, attempt)
+        id_token = await self._exchange(metadata, code, attempt)
         # (5) The signature, (6) the claims.
         claims = await self._verified(id_token, attempt)
-        # (7) The identity number.
+        # (7) The way they signed in, (8) and when.
+        self._check_demand(claims, attempt)
+        # (9) The identity number.
         return self._identity(claims)
 
-    async def _exchange(self, provider: _Provider, code: str, attempt: Attempt) -> str:
-        mine = self._registration
+    async def end_session_url(self, return_to: str) -> str | None:
+        """Where a person signs out at the provider, too (RP-Initiated Logout 1.0 §2); None if nowhere.
+
+        Without `id_token_hint`: it would carry the identity number through an address bar. So the provider
+        may ask the person once more.
+
+        Raises:
+            ProviderDownError: the provider's metadata cannot be read.
+        """
+        endpoint = (await self.provider.metadata()).get("end_session_endpoint")
+        if not isinstance(endpoint, str) or not is_address(endpoint):
+            return None
+        query = urlencode({"client_id": self.registration.client_id, "post_logout_redirect_uri": return_to})
+        return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{query}"
+
+    async def _exchange(self, metadata: Mapping[str, Any], code: str, attempt: Attempt) -> str:
+        mine = self.registration
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -205,30 +259,23 @@ class RelyingParty:
             "code_verifier": attempt.verifier,
         }
         # A provider that does not say supports Basic (Discovery §3); its parts are encoded (RFC 6749 §2.3.1).
-        methods = provider.metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         basic = None
         if "client_secret_basic" in methods:
             basic = httpx.BasicAuth(quote_plus(mine.client_id), quote_plus(mine.client_secret))
         else:
             form |= {"client_id": mine.client_id, "client_secret": mine.client_secret}
-        try:
-            async with self._http(basic) as http:
-                response = await http.post(provider.metadata["token_endpoint"], data=form)
-            answer = response.json() if response.status_code == HTTPStatus.OK else None
-        except (httpx.HTTPError, ValueError) as error:
-            raise ProviderDownError from error
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise ProviderDownError
+        answer = await self.provider.post(metadata["token_endpoint"], form, basic)
         id_token = answer.get("id_token") if isinstance(answer, dict) else None
         if not isinstance(id_token, str):
             raise NotConfirmedError
         return id_token
 
     async def _verified(self, id_token: str, attempt: Attempt) -> Mapping[str, Any]:
-        mine = self._registration
+        mine = self.registration
         try:
             unverified = jose.take_apart(id_token)
-            content = await self._signed(unverified)
+            content = await self.provider.signed(unverified)
             claims = CodeIDToken(
                 content,
                 unverified.header,
@@ -251,67 +298,43 @@ class RelyingParty:
             raise NotConfirmedError from error
         return content
 
-    async def _signed(self, unverified: jose.Unverified) -> dict[str, Any]:
-        """The claims of a token that one of the provider's keys signed; its keys are read again once."""
-        provider = await self._provider()
-        try:
-            return provider.keys.verify(unverified)
-        except SignatureError:
-            if self._clock() - provider.read_at < _ASKED_AGAIN:
-                raise
-        self._known = None
-        return (await self._provider()).keys.verify(unverified)
+    def _check_demand(self, claims: Mapping[str, Any], attempt: Attempt) -> None:
+        demand = attempt.demand
+        if demand.acr and claims.get("acr") not in demand.acr:
+            raise TooWeakError
+        if demand.fresh:
+            authenticated = _auth_time(claims)
+            if authenticated is None or authenticated.timestamp() < attempt.begun - jose.CLOCK_AHEAD:
+                raise TooWeakError
 
     def _identity(self, claims: Mapping[str, Any]) -> Identity:
-        number, name = claims.get(self._registration.claim), claims.get("name")
-        if not isinstance(number, str) or not 1 <= len(number) <= _LONGEST_NUMBER:
-            raise NoIdentityError
+        name, acr, session = claims.get("name"), claims.get("acr"), claims.get("sid")
+        scheme, number = self._number(claims)
         usable = isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable()
-        return Identity(number, name if usable else None)
-
-    async def _provider(self) -> _Provider:
-        known = self._known
-        if known is None or self._clock() - known.read_at >= _REMEMBERED:
-            known = self._known = await self._read_provider()
-        return known
-
-    async def _read_provider(self) -> _Provider:
-        issuer = self._registration.issuer
-        try:
-            async with self._http() as http:
-                metadata = (await http.get(issuer + _METADATA)).raise_for_status().json()
-                # Metadata of another issuer would have its tokens taken for this one's (Discovery §4.3).
-                if not isinstance(metadata, dict) or metadata.get("issuer") != issuer:
-                    raise ProviderDownError
-                if not all(_is_address(metadata.get(name)) for name in _ENDPOINTS):
-                    raise ProviderDownError
-                keys = (await http.get(metadata["jwks_uri"])).raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise ProviderDownError from error
-        return _Provider(metadata, _signing_keys(keys), self._clock())
-
-    def _http(self, basic: httpx.BasicAuth | None = None) -> httpx.AsyncClient:
-        # No redirects: neither a code nor the client's secret goes where the metadata do not say.
-        return httpx.AsyncClient(
-            auth=basic, verify=self._tls, timeout=_SECONDS, follow_redirects=False, trust_env=False
+        return Identity(
+            scheme,
+            number,
+            name if usable else None,
+            acr if isinstance(acr, str) else None,
+            _auth_time(claims),
+            session if isinstance(session, str) and 0 < len(session) <= _LONGEST_SESSION else None,
         )
 
+    def _number(self, claims: Mapping[str, Any]) -> tuple[str, str]:
+        """Identifier scheme and number: of the first claim that has one."""
+        for claim, scheme in self.registration.identifiers.items():
+            number = claims.get(claim)
+            if isinstance(number, str) and 1 <= len(number) <= _LONGEST_NUMBER:
+                return scheme, number
+        raise NoIdentityError
 
-def _is_address(value: object) -> bool:
-    return isinstance(value, str) and is_secure_transport(value)
 
-
-def _signing_keys(jwks: object) -> jose.KeySet:
-    """The keys of the provider that can sign; those for other uses and of other kinds are left out."""
-    entries = jwks.get("keys") if isinstance(jwks, Mapping) else None
-    usable = []
-    for entry in entries if isinstance(entries, list) else []:
-        try:
-            jose.import_public_key(entry)
-        except KeyPolicyError:
-            continue
-        usable.append(entry)
+def _auth_time(claims: Mapping[str, Any]) -> datetime | None:
+    """When the person last proved who they are (Core §2)."""
+    stated = claims.get("auth_time")
+    if not isinstance(stated, int) or isinstance(stated, bool):
+        return None
     try:
-        return jose.KeySet({"keys": usable})
-    except KeyPolicyError as error:
-        raise ProviderDownError from error
+        return datetime.fromtimestamp(stated, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None

@@ -130,6 +130,7 @@ BANK_ASKS = Asked(
             data_from=date(2024, 1, 1),
             data_until=None,
             data_life_days=90,
+            frozen=False,
         ),
     ),
 )

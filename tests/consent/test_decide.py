@@ -92,6 +92,7 @@ CONSENTED: list[tuple[str, Break]] = [
     ("3.1", lambda ask: ask.with_part("consent", body_id=OTHER)),
     ("3.5", lambda ask: ask.with_part("consent", last_event="withdrawn")),
     ("3.5", lambda ask: ask.with_part("consent", last_event="expired")),
+    ("3.5", lambda ask: ask.with_part("consent", frozen=True)),
     ("3.6", lambda ask: ask.with_part("consent", granted_at=NOW + SECOND)),
     ("3.6", lambda ask: ask.with_part("consent", expires_at=NOW)),
     ("4.3", lambda ask: ask.asking(subject_id=OTHER)),
@@ -175,15 +176,13 @@ def test_every_rule_about_a_query_is_broken_above_on_its_route() -> None:
     for route, table in ((Route.STATUTORY, BOTH + STATUTORY), (Route.CONSENTED, BOTH + CONSENTED)):
         asked = consent.decide._QUERY_RULES[route]
         assert {rule for rule, _ in table} == {rule.refusal.rule.removeprefix("RULES ") for rule in asked}
+    assert rules.consents_are_not_frozen in consent.decide._QUERY_RULES[Route.CONSENTED]
 
 
 @pytest.mark.parametrize("route", Route)
 def test_rules_are_asked_in_the_order_of_their_sections(route: Route) -> None:
-    numbers = [
-        [int(part) for part in rule.refusal.rule.removeprefix("RULES ").split(".")]
-        for rule in consent.decide._QUERY_RULES[route]
-    ]
-    assert all(before < after for before, after in pairwise(numbers))
+    sections = [int(rule.number.partition(".")[0]) for rule in consent.decide._QUERY_RULES[route]]
+    assert all(before <= after for before, after in pairwise(sections))
 
 
 def test_the_first_broken_rule_is_the_one_that_is_named() -> None:
@@ -420,17 +419,46 @@ def test_rules_md_states_every_rule_as_the_code_does() -> None:
         if not number.startswith("9.")
     }
     coded = {
-        (answer.rule.removeprefix("RULES "), rule.holds.__doc__)
+        (
+            rule.number if isinstance(rule, rules.Rule) else rule.withheld.rule.removeprefix("RULES "),
+            rule.holds.__doc__,
+        )
         for rule in vars(rules).values()
         if isinstance(rule, rules.Rule | rules.RecordRule)
-        for answer in [rule.refusal if isinstance(rule, rules.Rule) else rule.withheld]
     }
     assert written == coded
+
+
+FLAWS: list[Break] = [
+    lambda ask: ask,
+    lambda ask: ask.at(NOW + 100 * DAY),
+    lambda ask: ask.asking(subject_id=OTHER),
+    lambda ask: ask.asking(case_reference=""),
+    lambda ask: ask.asking(fields=("JUD.performance",)),
+    lambda ask: ask.with_token(purpose="supervision"),
+    lambda ask: ask.knowing(used=5, used_in_period=2),
+    lambda ask: ask.with_part("body", status="suspended"),
+]
+
+
+@pytest.mark.parametrize("flawed", FLAWS)
+def test_a_freeze_is_told_as_a_withdrawal_whatever_else_is_wrong(flawed: Break) -> None:
+    frozen = flawed(BANK_ASKS.with_part("consent", frozen=True))
+    withdrawn = flawed(BANK_ASKS.with_part("consent", last_event="withdrawn"))
+    both = flawed(BANK_ASKS.with_part("consent", last_event="withdrawn", frozen=True))
+    for repeat in (False, True):
+        assert decided(frozen, repeat=repeat) == decided(withdrawn, repeat=repeat)
+        assert decided(both, repeat=repeat) == decided(withdrawn, repeat=repeat)
+
+
+def test_a_freeze_touches_no_statutory_query() -> None:
+    frozen = COURT_ASKS.with_part("consent", frozen=True)
+    assert isinstance(decided(frozen), Permit)
 
 
 def test_rules_md_marks_the_routes_as_the_code_asks_them() -> None:
     text = (Path(consent.__file__).parent / "RULES.md").read_text()
     for route, letter in ((Route.STATUTORY, "S"), (Route.CONSENTED, "C")):
         written = re.findall(rf"^- \*\*([1-7]\.\d+)\*\*(?! \((?!{letter}))", text, re.MULTILINE)
-        coded = [rule.refusal.rule.removeprefix("RULES ") for rule in consent.decide._QUERY_RULES[route]]
+        coded = [rule.number for rule in consent.decide._QUERY_RULES[route]]
         assert written == coded

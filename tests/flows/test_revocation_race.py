@@ -9,7 +9,7 @@ import pytest
 
 from access_log.entry import EntryType
 from access_log.log import Writing
-from consent import bodies, consents, statutes
+from consent import bodies, consents, freeze, statutes
 from consent.journal import Actor
 from tests.flows.audit import check_whole
 from tests.flows.serving import serving
@@ -25,6 +25,10 @@ async def _withdraw(world: World, writing: Writing, grant: Grant) -> None:
     await consents.withdraw(writing, person, grant.grant_id, None, world.vault.keeper.signer)
 
 
+async def _freeze(world: World, writing: Writing, _grant: Grant) -> None:
+    await freeze.begin(writing, await world.person(2))
+
+
 async def _suspend(world: World, writing: Writing, _grant: Grant) -> None:
     await bodies.suspend_body(writing, world.cast["bank"].body_id, "a test", _OPERATOR)
 
@@ -35,8 +39,8 @@ async def _revoke(_world: World, writing: Writing, grant: Grant) -> None:
 
 @pytest.mark.parametrize(
     ("end", "statutory"),
-    [(_withdraw, False), (_suspend, False), (_revoke, True)],
-    ids=["withdrawal", "suspension", "revocation"],
+    [(_withdraw, False), (_freeze, False), (_suspend, False), (_revoke, True)],
+    ids=["withdrawal", "freeze", "suspension", "revocation"],
 )
 async def test_nothing_is_permitted_after_the_end(
     world: World, tmp_path: Path, end: End, *, statutory: bool

@@ -155,10 +155,30 @@ class Settings(BaseSettings):
     )
     sign_in_client: str | None = Field(None, description="Our client id at that provider.")
     sign_in_secret: SecretStr | None = Field(None, description="Our client secret at that provider.")
-    sign_in_claim: str = Field(
-        "id_number", description="Claim of the id_token that holds the identity number."
+    sign_in_identifiers: str = Field(
+        "id_number=cn-ric",
+        pattern=r"^[^=,\s]+=[a-z][a-z0-9-]*(,[^=,\s]+=[a-z][a-z0-9-]*)*$",
+        description="Claims of the id_token that can hold the identity number, each with its identifier "
+        "scheme, separated by commas. The first that is there counts.",
     )
-    sign_in_scheme: str = Field("cn-ric", description="Identifier scheme of that claim.")
+    sign_in_acr: str = Field(
+        "",
+        pattern=r"^([a-z]+=[^=,\s]+( [^=,\s]+)*(,[a-z]+=[^=,\s]+( [^=,\s]+)*)*)?$",
+        description="Which `acr` the provider must state for what, any of those named, for instance "
+        "`read=low high,grant=high`. One can `read`, `grant` a consent, `unfreeze` them, and take "
+        "the log's `keys`; what is not named here needs what `read` needs.",
+    )
+    sign_in_fresh_seconds: int = Field(
+        300,
+        ge=30,
+        le=3600,
+        description="How long ago a person may have proved who they are for what is sensitive (all of the "
+        "above but `read`); after that they do it again.",
+    )
+    session_idle_minutes: int = Field(
+        15, ge=1, le=240, description="After how long without a request a citizen's session is over."
+    )
+    session_minutes: int = Field(60, ge=1, le=720, description="After how long it is over in any case.")
     proof_nonces: bool = Field(
         False, description="Whether every DPoP proof must carry a nonce of ours (RFC 9449 §8)."
     )

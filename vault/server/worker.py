@@ -20,12 +20,13 @@ from access_log.roots.log import RootsLog
 from access_log.roots.publishing import publish_roots
 from access_log.witness.witnessing import Outcome, Witnessing
 from access_log.witnessed.publishing import publish_witnessed
-from consent.oauth.replay import remove_expired
+from consent.oauth import replay
 from vault.records import covert
 from vault.records.covert_counts import count_last_month
 from vault.server.assembly import open_vault
 from vault.server.database import DatabaseDownError
 from vault.server.logging import configure
+from vault.server.portal import sessions
 from vault.server.settings import Settings
 
 JOBS_SCHEMA = "jobs"
@@ -125,9 +126,9 @@ async def disclose_covert_cases(log: Log) -> int:
 
 
 async def remove_expired_rows(log: Log) -> int:
-    """Removes what the authorization server no longer needs; returns how many rows."""
+    """Removes what the authorization server and the portal no longer need; returns how many rows."""
     async with log.engine.begin() as connection:
-        return await remove_expired(connection)
+        return await replay.remove_expired(connection) + await sessions.remove_expired(connection)
 
 
 def job_queue(database_url: str) -> procrastinate.App:

@@ -66,17 +66,34 @@ async def test_the_page_shows_what_is_registered_and_asked(bank: Client, citizen
 async def test_who_is_not_signed_in_signs_in_first_and_comes_back(world: World, bank: Client) -> None:
     request_uri = await bank.request_uri()
     query = {"client_id": bank.client_id, "request_uri": request_uri}
-    for response in (
-        await world.http.get("/oauth/authorize", params=query | {"login_hint": "attacker"}),
-        await world.http.post("/oauth/authorize", data=query | {"decision": "grant"}),
-    ):
-        assert response.status_code == 303
-        encoded = response.headers["location"].removeprefix("/sign-in?return_to=")
+    opened = await world.http.get("/oauth/authorize", params=query | {"login_hint": "attacker"})
+    sent = await world.http.post("/oauth/authorize", data=query | {"decision": "grant"})
+    # A form is answered by a page with the way to the sign-in: its answer may not lead to another site.
+    assert (opened.status_code, sent.status_code) == (303, 403)
+    for url in (opened.headers["location"], sent.text):
+        encoded = url.removeprefix("/sign-in?return_to=")
         return_to = base64.urlsafe_b64decode(encoded).decode()
         assert return_to.startswith("/oauth/authorize?client_id=")
         assert "attacker" not in return_to
         page = await world.http.get(return_to, headers=world.browser().cookies)
         assert page.json()["request_uri"] == request_uri
+
+
+async def test_who_signed_in_too_weakly_signs_in_again_to_grant_and_not_to_refuse(
+    world: World, bank: Client
+) -> None:
+    weak, citizen = Browser(world.http, "weak citizen"), world.browser()
+    request_uri = await bank.request_uri()
+    opened = await weak.open(bank, request_uri)
+    assert opened.status_code == 303
+    assert opened.headers["location"].startswith("/sign-in?")
+    page = (await citizen.open(bank, request_uri)).json()
+    before, entries = await counts(world), len(await payloads(world.log))
+    granted = await weak.send(page)
+    assert (granted.status_code, granted.text.partition("?")[0]) == (403, "/sign-in")
+    assert (await counts(world), len(await payloads(world.log))) == (before, entries)
+    refused = await weak.send(page, decision="refuse")
+    assert answered(refused)["error"] == "access_denied"
 
 
 async def test_looking_writes_nothing_and_the_page_may_be_reloaded(

@@ -3,12 +3,14 @@
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from joserfc.jwk import ECKey
 from sqlalchemy import select, text
 
 from access_log.log import Log
+from consent import freeze
 from consent.bodies import suspend_body
 from consent.consents import withdraw
 from consent.oauth.replay import remove_expired
@@ -142,6 +144,28 @@ async def test_it_ends_with_its_withdrawal(log: Log, bank: Client, citizen: Brow
     async with log.writing() as writing:
         await withdraw(writing, Person(row.subject_id, stream), row.consent_id, None, KEEPER.signer)
     refused(await refresh(bank, answer["refresh_token"]), "invalid_grant")
+
+
+async def test_it_rests_while_the_person_has_frozen_their_consents(
+    log: Log, bank: Client, citizen: Browser
+) -> None:
+    kept, taken_away = (await granted(bank, citizen))["refresh_token"], await granted(bank, citizen)
+    async with log.engine.connect() as connection:
+        row = (await connection.execute(select(refresh_token))).first()
+        stream = await connection.scalar(text("SELECT stream_id FROM access_log.stream WHERE kind = 1"))
+    assert row is not None
+    one = Person(row.subject_id, stream)
+    withdrawn = UUID(content(taken_away["access_token"])[1]["grant"])
+    async with log.writing() as writing:
+        await withdraw(writing, one, withdrawn, None, KEEPER.signer)
+        await freeze.begin(writing, one)
+    frozen, gone = await refresh(bank, kept), await refresh(bank, taken_away["refresh_token"])
+    assert (frozen.status_code, frozen.json()) == (gone.status_code, gone.json()), "nobody tells them apart"
+    refused(frozen, "invalid_grant")
+    async with log.writing() as writing:
+        await freeze.end(writing, one)
+    assert (await refresh(bank, kept)).status_code == 200
+    refused(await refresh(bank, taken_away["refresh_token"]), "invalid_grant")
 
 
 async def test_a_suspended_body_gets_no_token(log: Log, bank: Client, citizen: Browser) -> None:

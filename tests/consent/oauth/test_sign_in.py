@@ -1,8 +1,10 @@
 """The relying party against a provider that lies in one place at a time (OpenID Connect Core §3.1.3.7)."""
 
 import base64
+import json
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
@@ -10,14 +12,17 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from consent.oauth.errors import ConfigurationError
+from consent.oauth.identity_provider import ProviderDownError
 from consent.oauth.sign_in import (
+    ANY_WAY,
     DeclinedError,
+    Demand,
     Identity,
     NoIdentityError,
     NotConfirmedError,
-    ProviderDownError,
     Registration,
     RelyingParty,
+    TooWeakError,
 )
 from tests.consent.oauth.openid_provider import CLIENT, REDIRECT_URI, SECRET, Provider, running_provider
 
@@ -40,19 +45,21 @@ class Clock:
         return time.time() + self.ahead
 
 
-def party(provider: Provider, clock: Clock | None = None, **changes: str) -> RelyingParty:
-    values = {
+def party(provider: Provider, clock: Clock | None = None, **changes: Any) -> RelyingParty:
+    values: dict[str, Any] = {
         "issuer": provider.issuer,
         "client_id": CLIENT,
         "client_secret": SECRET,
         "redirect_uri": REDIRECT_URI,
-        "claim": "id_number",
+        "identifiers": {"id_number": "demo-id"},
     }
     return RelyingParty(Registration(**{**values, **changes}), clock or Clock())
 
 
-async def sign_in(provider: Provider, relying: RelyingParty, **returned: str) -> Identity:
-    attempt, _ = await relying.begin()
+async def sign_in(
+    provider: Provider, relying: RelyingParty, demand: Demand = ANY_WAY, **returned: str
+) -> Identity:
+    attempt, _ = await relying.begin(demand)
     provider.nonce = attempt.nonce
     return await relying.finish(attempt, {"state": attempt.state, "code": "code", **returned})
 
@@ -69,8 +76,60 @@ async def test_a_person_is_sent_away_with_pkce_state_and_nonce(provider: Provide
         "S256",
     )
     assert sent["scope"].split()[0] == "openid"
+    assert not {"acr_values", "prompt", "max_age", "claims"} & set(sent)
     assert attempt.verifier not in url
     assert attempt.state not in repr(attempt)
+
+
+async def test_what_is_demanded_is_asked_of_the_provider(provider: Provider) -> None:
+    provider.metadata["claims_parameter_supported"] = True
+    _, url = await party(provider).begin(Demand(("low", "high"), fresh=True))
+    sent = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    assert (sent["acr_values"], sent["prompt"], sent["max_age"]) == ("low high", "login", "0")
+    assert json.loads(sent["claims"])["id_token"] == {
+        "id_number": None,
+        "name": None,
+        "auth_time": {"essential": True},
+        "acr": {"essential": True, "values": ["low", "high"]},
+    }
+
+
+async def test_a_person_who_signed_in_as_demanded_is_signed_in(provider: Provider) -> None:
+    now = int(time.time())
+    provider.claims = {"acr": "high", "auth_time": now, "sid": "a session"}
+    identity = await sign_in(provider, party(provider), Demand(("low", "high"), fresh=True))
+    assert (identity.acr, identity.session) == ("high", "a session")
+    assert identity.authenticated_at == datetime.fromtimestamp(now, UTC)
+    assert "a session" not in repr(identity)
+
+
+@pytest.mark.parametrize(
+    ("demand", "claims"),
+    [
+        (Demand(("high",)), {}),
+        (Demand(("high",)), {"acr": "low"}),
+        (Demand(("high",)), {"acr": ["high"]}),
+        (Demand(fresh=True), {}),
+        (Demand(fresh=True), {"auth_time": int(time.time()) - 3600}),
+        (Demand(fresh=True), {"auth_time": "now"}),
+        (Demand(fresh=True), {"auth_time": True}),
+        (Demand(fresh=True), {"auth_time": 10**30}),
+    ],
+)
+async def test_a_person_who_did_not_sign_in_as_demanded_is_not(
+    provider: Provider, demand: Demand, claims: dict[str, Any]
+) -> None:
+    provider.claims = claims
+    with pytest.raises((TooWeakError, NotConfirmedError)):
+        await sign_in(provider, party(provider), demand)
+
+
+async def test_the_first_claim_that_holds_a_number_counts(provider: Provider) -> None:
+    relying = party(provider, identifiers={"passport": "passport", "id_number": "demo-id"})
+    assert (await sign_in(provider, relying)).scheme == "demo-id"
+    provider.claims = {"passport": "P1234567"}
+    identity = await sign_in(provider, relying)
+    assert (identity.scheme, identity.number) == ("passport", "P1234567")
 
 
 @pytest.mark.parametrize("key", [ECKey.generate_key("P-256"), OKPKey.generate_key("Ed25519"), RSA])
@@ -258,4 +317,4 @@ async def test_a_name_is_shown_only_where_it_is_one(provider: Provider, name: ob
 
 def test_a_provider_in_the_open_is_not_trusted() -> None:
     with pytest.raises(ConfigurationError):
-        Registration("http://idp.example", CLIENT, SECRET, REDIRECT_URI, "id_number")
+        Registration("http://idp.example", CLIENT, SECRET, REDIRECT_URI, {"id_number": "demo-id"})

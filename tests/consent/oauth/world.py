@@ -258,6 +258,9 @@ class People:
         name = request.cookies.get("person")
         return None if name is None else SignedIn(None, self.csrf, name)
 
+    def may_grant(self, signed_in: SignedIn) -> bool:
+        return not signed_in.display_name.startswith("weak ")
+
     def sign_in_url(self, return_to: str) -> str:
         return "/sign-in?" + "&".join([f"return_to={base64.urlsafe_b64encode(return_to.encode()).decode()}"])
 
@@ -286,6 +289,9 @@ class DataPage:
 
     def notice(self, request: Request) -> ShownNotice:
         return ShownNotice(Notice(ISSUER + "/notice", "1", bytes(32)), "zh-CN")
+
+    def sign_in(self, request: Request, url: str) -> PageResponse:
+        return PlainTextResponse(url, 403)
 
     def failed(self, request: Request, reason: str) -> PageResponse:
         return PlainTextResponse(reason, 400)

@@ -9,9 +9,11 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie
 
 from consent.consents import Consent
+from consent.freeze import BEGUN, FreezeEvent
 from vault.rights.accesses import Access
 from vault.rights.own_records import OwnRecord
 from vault.schemas import DisplayOut, DocumentOut, ProblemOut, SourceOut
+from vault.server.portal.assurance import Act
 from vault.server.portal.own import Own
 from vault.server.portal.schemas import (
     AccessBasisOut,
@@ -24,7 +26,10 @@ from vault.server.portal.schemas import (
     ConsentOut,
     ConsentsOut,
     DataRangeOut,
+    FreezeEventOut,
+    FreezeOut,
     FrequencyOut,
+    FrozenOut,
     LogKeysOut,
     MeOut,
     NotRecognisedIn,
@@ -66,8 +71,9 @@ class OwnApi:
         return MeOut(
             display_name=session.display_name,
             csrf_token=session.csrf,
-            signed_in_at=session.authenticated_at,
+            signed_in_at=session.opened_at,
             expires_at=session.expires_at,
+            ends_at=session.ends_at,
             known=session.subject_id is not None,
         )
 
@@ -86,7 +92,7 @@ class OwnApi:
 
     async def log_keys(self, request: Request) -> Response:
         """Keep it to yourself. Check: `python -m access_log audit-person FILE LOG --log-key KEY`. Logged."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, Act.KEYS)
         given = await self._own.log_keys(session)
         return Response(given.encode(), media_type="application/json")
 
@@ -133,6 +139,31 @@ class OwnApi:
         now = datetime.now(UTC)
         return ConsentsOut(consents=[self._consent(one, now) for one in await self._own.consents(session)])
 
+    async def freezes(self, request: Request) -> FreezeOut:
+        """Whether one stands, and every beginning and end."""
+        session = await self._sessions.require(request)
+        return self._freeze(await self._own.freezes(session))
+
+    async def freeze(
+        self,
+        request: Request,
+        x_csrf_token: Annotated[str | None, Header(description="`csrf_token` of GET /v1/me")] = None,
+    ) -> FrozenOut:
+        """Effective with the next query: nobody can ask with a consent of yours until you end it."""
+        session = await self._sessions.require(request)
+        session.check_form(x_csrf_token)
+        return FrozenOut(frozen=True, receipt=await self._own.freeze(session))
+
+    async def unfreeze(
+        self,
+        request: Request,
+        x_csrf_token: Annotated[str | None, Header(description="`csrf_token` of GET /v1/me")] = None,
+    ) -> FrozenOut:
+        """Needs a fresh sign-in (`/sign-in?act=unfreeze`)."""
+        session = await self._sessions.require(request, Act.UNFREEZE)
+        session.check_form(x_csrf_token)
+        return FrozenOut(frozen=False, receipt=await self._own.unfreeze(session))
+
     async def withdraw(
         self,
         request: Request,
@@ -145,6 +176,12 @@ class OwnApi:
         done = await self._own.withdraw(session, consent_id)
         return WithdrawnOut(
             consent_id=consent_id, state="withdrawn", copy_jws=done.record.copy, receipt=done.receipt
+        )
+
+    def _freeze(self, freezes: list[FreezeEvent]) -> FreezeOut:
+        return FreezeOut(
+            frozen=bool(freezes) and freezes[0].event == BEGUN,
+            events=[FreezeEventOut(event=each.event, at=each.at) for each in freezes],
         )
 
     def _access(self, access: Access) -> AccessOut:
@@ -236,6 +273,7 @@ def me_router(own: Own, sessions: Sessions, words: Words, route_class: type[APIR
         ("/cases", api.cases, "Queries I did not recognise", (401, 503)),
         ("/records", api.records, "My records", (401, 503)),
         ("/consents", api.consents, "My consents", (401, 503)),
+        ("/freeze", api.freezes, "Whether my consents are frozen", (401, 503)),
     ):
         router.add_api_route(path, answer, methods=["GET"], summary=summary, responses=_only(*problems))
     router.add_api_route(
@@ -247,6 +285,13 @@ def me_router(own: Own, sessions: Sessions, words: Words, route_class: type[APIR
         # It is written once, as access_log FORMAT 4.6 says, and not by a model of this API.
         responses={200: {"model": LogKeysOut}, **_only(401, 404, 503)},
     )
+    for path, act, summary in (
+        ("/freeze", api.freeze, "Freeze my consents"),
+        ("/unfreeze", api.unfreeze, "End the freeze"),
+    ):
+        router.add_api_route(
+            path, act, methods=["POST"], summary=summary, responses=_only(400, 401, 403, 404, 409, 503)
+        )
     router.add_api_route(
         "/accesses/{index}/not-recognised",
         api.not_recognised,

@@ -9,10 +9,17 @@ from consent.oauth.citizens import SignedIn
 from consent.permit import Person
 from vault.records import subjects
 from vault.records.keys import VaultKeys
+from vault.server.portal.assurance import Act
 from vault.server.portal.errors import NotSignedInError
 from vault.server.portal.sessions import CitizenSession, Sessions
 
 SIGN_IN_PATH = "/sign-in"
+
+
+def sign_in_url(return_to: str, act: Act = Act.READ) -> str:
+    """Where to sign in, surely enough for this act; afterwards the person comes back to `return_to`."""
+    asked = {"return_to": return_to} | ({} if act is Act.READ else {"act": act})
+    return f"{SIGN_IN_PATH}?{urlencode(asked)}"
 
 
 class SessionCitizens:
@@ -33,9 +40,13 @@ class SessionCitizens:
         """Who is signed in; None when nobody is."""
         return await self._sessions.read(request)
 
+    def may_grant(self, signed_in: SignedIn) -> bool:
+        """Whether they signed in surely and recently enough to grant a consent."""
+        return isinstance(signed_in, CitizenSession) and self._sessions.suffices(signed_in, Act.GRANT)
+
     def sign_in_url(self, return_to: str) -> str:
-        """Where to sign in; afterwards the person comes back to `return_to`, a path of this server."""
-        return f"{SIGN_IN_PATH}?{urlencode({'return_to': return_to})}"
+        """Where to sign in so; afterwards the person comes back to `return_to`, a path of this server."""
+        return sign_in_url(return_to, Act.GRANT)
 
     async def person(self, writing: Writing, signed_in: SignedIn) -> Person:
         """The person behind a session, made if the vault did not know them.

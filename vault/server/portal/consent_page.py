@@ -14,6 +14,7 @@ from vault.server.settings import Settings
 
 NOTICE_PATH: Final = "/privacy/notice"
 NOTICE_VERSION: Final = "1"
+UNFREEZE_PATH: Final = "/consents/unfreeze"
 
 
 class PlainConsentPage:
@@ -41,12 +42,17 @@ class PlainConsentPage:
             form_target=view.redirect_origin,
             view=view,
             notice=NOTICE_PATH,
+            unfreeze=UNFREEZE_PATH,
             version=NOTICE_VERSION,
         )
 
     def notice(self, request: Request) -> ShownNotice:  # noqa: ARG002 -- the same
         """The notice the page shows this person; it goes into the consent record."""
         return self._shown
+
+    def sign_in(self, request: Request, url: str) -> Response:  # noqa: ARG002 -- the same
+        """The page that leads to the sign-in, for whoever sent a form without having signed in so."""
+        return self._views.sign_in_again(url)
 
     def failed(self, request: Request, reason: str) -> Response:  # noqa: ARG002 -- the same
         """The page for a request that cannot be answered; `reason` is a fixed sentence for the person."""

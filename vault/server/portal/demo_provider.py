@@ -30,6 +30,7 @@ from consent.oauth import jose
 from consent.oauth.adapter import read_answers, read_query
 from consent.oauth.errors import RequestFormError
 from consent.oauth.sign_in import SCOPE, Registration
+from vault.crypto.blind import DEMO_ID
 from vault.crypto.derivation import expand
 from vault.crypto.tickets import Ticket
 from vault.errors import VaultError
@@ -64,6 +65,7 @@ class _Asked:
     state: str
     nonce: str
     challenge: str
+    acr: str
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -77,6 +79,7 @@ class _Asked:
             "nonce": self.nonce,
             "code_challenge": self.challenge,
             "code_challenge_method": "S256",
+            **({"acr_values": self.acr} if self.acr else {}),
         }
 
 
@@ -106,7 +109,7 @@ class DemoProvider:
 
     def registration(self, redirect_uri: str) -> Registration:
         """What the vault is here."""
-        return Registration(self.issuer, _CLIENT, self._client_secret, redirect_uri, CLAIM)
+        return Registration(self.issuer, _CLIENT, self._client_secret, redirect_uri, {CLAIM: DEMO_ID})
 
     def metadata(self) -> dict[str, Any]:
         """OpenID Connect Discovery §3."""
@@ -149,7 +152,9 @@ class DemoProvider:
             or not _CHALLENGE.fullmatch(challenge)
         ):
             return None
-        return _Asked(self._redirect_uri, state, nonce, challenge)
+        # Anybody may be anyone here, as surely as one likes: the first way asked for is the one stated.
+        acr = given.get("acr_values", "").partition(" ")[0]
+        return _Asked(self._redirect_uri, state, nonce, challenge, acr if _TEXT.fullmatch(acr) else "")
 
     async def answer(self, asked: _Asked, person: int | None) -> str:
         """Where the browser is sent back to: with a code for this invented person, or without one."""
@@ -157,7 +162,12 @@ class DemoProvider:
         if person is None:
             return f"{asked.redirect_uri}?{urlencode({'error': 'access_denied', **answer})}"
         code = await self._codes.keep(
-            {"person": str(person), "nonce": asked.nonce, "challenge": asked.challenge}
+            {
+                "person": str(person),
+                "nonce": asked.nonce,
+                "challenge": asked.challenge,
+                "acr": asked.acr,
+            }
         )
         return f"{asked.redirect_uri}?{urlencode({'code': code.text, **answer})}"
 
@@ -181,7 +191,7 @@ class DemoProvider:
             "access_token": secrets.token_urlsafe(32),
             "token_type": "Bearer",
             "expires_in": _TOKEN_LIFE,
-            "id_token": self._id_token(int(kept["person"]), kept["nonce"]),
+            "id_token": self._id_token(int(kept["person"]), kept["nonce"], kept["acr"]),
         }
 
     def _is_client(self, authorization: str | None) -> bool:
@@ -193,7 +203,7 @@ class DemoProvider:
         right = hmac.compare_digest(unquote_plus(password).encode(), self._client_secret.encode())
         return scheme.lower() == "basic" and unquote_plus(user) == _CLIENT and right
 
-    def _id_token(self, person: int, nonce: str) -> str:
+    def _id_token(self, person: int, nonce: str, acr: str) -> str:
         number, name = fictitious_identity(person)
         now = int(time.time())
         claims = {
@@ -206,6 +216,7 @@ class DemoProvider:
             "nonce": nonce,
             "name": name,
             CLAIM: number,
+            **({"acr": acr} if acr else {}),
         }
         header = {"alg": "Ed25519", "typ": "JWT", "kid": self._key.thumbprint()}
         return jws.serialize_compact(header, msgspec.json.encode(claims), self._key, registry=jose.REGISTRY)

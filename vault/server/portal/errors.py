@@ -7,8 +7,24 @@ class PortalError(VaultError):
     """Root of this room's errors. Messages are fixed sentences for the person."""
 
 
+class SignInSettingsError(VaultError):
+    """The settings of the sign-in do not suffice."""
+
+
 class NotSignedInError(PortalError):
     """Nobody is signed in, or not any more."""
+
+
+class WeakSignInError(PortalError):
+    """Somebody is signed in, but not as surely or as recently as what they want to do needs.
+
+    Attributes:
+        act: what that is, as an address of the sign-in names it.
+    """
+
+    def __init__(self, act: str) -> None:
+        super().__init__("This needs you to prove once more who you are. Nothing was changed.")
+        self.act = act
 
 
 class ForgedRequestError(PortalError):

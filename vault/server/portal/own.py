@@ -3,9 +3,11 @@
 from uuid import UUID
 
 from access_log.material import Material
-from consent import consents
+from consent import consents, freeze
 from consent.consents import Consent
-from vault.rights import access_cases, accesses, material, own_consents, own_records
+from consent.errors import StateError
+from consent.freeze import FreezeEvent
+from vault.rights import access_cases, accesses, material, own_consents, own_freeze, own_records
 from vault.rights.access_cases import Opened, OwnCase
 from vault.rights.accesses import Access
 from vault.rights.own_consents import Withdrawn
@@ -98,6 +100,32 @@ class Own:
             if consent.consent_id == consent_id:
                 return consent
         raise NothingHereError
+
+    async def freezes(self, session: CitizenSession) -> list[FreezeEvent]:
+        """Every beginning and end of a freeze, the newest first."""
+        if session.subject_id is None:
+            return []
+        async with self._vault.engine.connect() as connection:
+            return await freeze.history(connection, session.subject_id)
+
+    async def freeze(self, session: CitizenSession) -> str:
+        """Lets nobody ask with the person's consent; returns the receipt.
+
+        Raises:
+            StateError: a freeze stands already.
+        """
+        vault = self._vault
+        return await own_freeze.begin(vault.log, vault.keys, session.scheme, session.blind)
+
+    async def unfreeze(self, session: CitizenSession) -> str:
+        """Ends that; returns the receipt.
+
+        Raises:
+            StateError: no freeze stands.
+        """
+        if session.subject_id is None:
+            raise StateError("no freeze stands")
+        return await own_freeze.end(self._vault.log, session.subject_id)
 
     async def withdraw(self, session: CitizenSession, consent_id: UUID) -> Withdrawn:
         """Takes one of them back.

@@ -1,5 +1,6 @@
 """The citizen's pages: who asked about me, my records, my consents."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -12,9 +13,11 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 
 from access_log.log import Log
 from access_log.verifier_keys import ED25519, VerifierKey
+from consent.freeze import BEGUN, FreezeEvent
 from consent.oauth.adapter import read_answers
 from consent.public_register import read_public_register
-from vault.server.portal.consent_page import NOTICE_PATH
+from vault.server.portal.assurance import Act
+from vault.server.portal.consent_page import NOTICE_PATH, UNFREEZE_PATH
 from vault.server.portal.errors import NothingHereError
 from vault.server.portal.ids import read_consent_id, read_index
 from vault.server.portal.own import Own
@@ -25,6 +28,8 @@ _A_PAGE: Final = 50
 _DONE: Final = {
     "signed-out": "You are signed out.",
     "withdrawn": "Your consent is withdrawn. It counts for nothing from now on.",
+    "frozen": "Your consents are frozen. Nobody can ask with one of them from now on.",
+    "unfrozen": "The freeze has ended. Your consents that still stand count again.",
 }
 
 
@@ -101,7 +106,7 @@ class AccessPages:
 
     async def log_keys(self, request: Request) -> Response:
         """What checks that nothing is hidden, as a file."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, Act.KEYS)
         return _download((await self._own.log_keys(session)).encode().decode(), "log-keys.json")
 
 
@@ -138,6 +143,7 @@ class ConsentPages:
             session=session,
             section="consents",
             consents=await self._own.consents(session),
+            frozen_since=frozen_since(await self._own.freezes(session)),
             now=datetime.now(UTC),
             done=_DONE.get(done),
         )
@@ -154,6 +160,32 @@ class ConsentPages:
         session.check_form((await read_answers(request)).get("csrf", [""])[0])
         await self._own.withdraw(session, read_consent_id(consent_id))
         return RedirectResponse("/consents?done=withdrawn", HTTPStatus.SEE_OTHER)
+
+    async def freeze(self, request: Request) -> Response:
+        """Lets nobody ask with the person's consent. As easy as a withdrawal: being signed in suffices."""
+        session = await self._sessions.require(request)
+        session.check_form((await read_answers(request)).get("csrf", [""])[0])
+        await self._own.freeze(session)
+        return RedirectResponse("/consents?done=frozen", HTTPStatus.SEE_OTHER)
+
+    async def ask_unfreeze(self, request: Request) -> Response:
+        """Asks whether the freeze is to end, of a person who has just proved who they are."""
+        session = await self._sessions.require(request, Act.UNFREEZE)
+        since = frozen_since(await self._own.freezes(session))
+        if since is None:
+            return RedirectResponse("/consents", HTTPStatus.SEE_OTHER)
+        now = datetime.now(UTC)
+        standing = [one for one in await self._own.consents(session) if one.state(now) == "active"]
+        return self._views.page(
+            "unfreeze.html", session=session, section="consents", since=since, standing=standing
+        )
+
+    async def unfreeze(self, request: Request) -> Response:
+        """Ends the freeze."""
+        session = await self._sessions.require(request, Act.UNFREEZE)
+        session.check_form((await read_answers(request)).get("csrf", [""])[0])
+        await self._own.unfreeze(session)
+        return RedirectResponse("/consents?done=unfrozen", HTTPStatus.SEE_OTHER)
 
 
 class OpenPages:
@@ -206,9 +238,20 @@ def pages_router(
         ("/consents/{consent_id}/copy", consents.copy),
     ):
         router.add_api_route(path, page, methods=["GET"])
-    router.add_api_route("/accesses/{index}/not-recognised", accesses.not_recognised, methods=["POST"])
-    router.add_api_route("/consents/{consent_id}/withdraw", consents.withdraw, methods=["POST"])
+    router.add_api_route(UNFREEZE_PATH, consents.ask_unfreeze, methods=["GET"])
+    for path, act in (
+        ("/accesses/{index}/not-recognised", accesses.not_recognised),
+        ("/consents/freeze", consents.freeze),
+        (UNFREEZE_PATH, consents.unfreeze),
+        ("/consents/{consent_id}/withdraw", consents.withdraw),
+    ):
+        router.add_api_route(path, act, methods=["POST"])
     return router
+
+
+def frozen_since(freezes: Sequence[FreezeEvent]) -> datetime | None:
+    """Since when a freeze stands; None where none does."""
+    return freezes[0].at if freezes and freezes[0].event == BEGUN else None
 
 
 def _download(text: str, name: str) -> Response:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from vault.records.keys import TOKEN_SIGNING
 from vault.server.assembly import Vault
 from vault.server.portal.api import me_router
+from vault.server.portal.assurance import Assurance
 from vault.server.portal.citizens import SessionCitizens
 from vault.server.portal.consent_page import NOTICE_PATH, PlainConsentPage
 from vault.server.portal.cookies import TicketCookie
@@ -16,7 +17,7 @@ from vault.server.portal.demo_provider import DemoProvider, demo_provider_router
 from vault.server.portal.own import Own
 from vault.server.portal.pages import pages_router
 from vault.server.portal.routes import me_route, page_route
-from vault.server.portal.sessions import Sessions
+from vault.server.portal.sessions import Life, Sessions
 from vault.server.portal.sign_in import CALLBACK_PATH, SignIn, sign_in_router
 from vault.server.portal.single_use import SingleUse
 from vault.server.portal.views import ICON_PATH, STYLE_PATH, Views
@@ -49,10 +50,13 @@ def open_portal(vault: Vault) -> Portal:
     """
     settings = vault.settings
     views = Views(settings, vault.catalogue)
-    sessions = Sessions(vault.engine, TicketCookie.of(COOKIE, settings.issuer))
+    fresh = timedelta(seconds=settings.sign_in_fresh_seconds)
+    assurance = Assurance.read(settings.sign_in_acr, fresh)
+    life = Life(timedelta(minutes=settings.session_idle_minutes), timedelta(minutes=settings.session_minutes))
+    sessions = Sessions(vault.engine, TicketCookie.of(COOKIE, settings.issuer), life, assurance)
     citizens = SessionCitizens(sessions, vault.log, vault.keys)
     page = PlainConsentPage(views, settings)
-    as_page = page_route(views, citizens)
+    as_page = page_route(views)
     demo = (
         DemoProvider(settings, vault.engine, vault.keys.system(TOKEN_SIGNING), CALLBACK_PATH)
         if settings.demo and settings.sign_in_issuer is None
@@ -65,11 +69,12 @@ def open_portal(vault: Vault) -> Portal:
         keys=vault.keys,
         attempts=SingleUse(vault.engine, "sign-in", _SIGN_IN_LIFE),
         schemes=vault.schemes,
+        assurance=assurance,
     )
     router = APIRouter()
     own = Own(vault)
     router.include_router(pages_router(own, sessions, views, vault.log, as_page))
-    router.include_router(sign_in_router(sign_in, sessions, as_page))
+    router.include_router(sign_in_router(sign_in, sessions, views, as_page))
     router.include_router(me_router(own, sessions, Words(vault.catalogue), me_route(sessions.cookie.name)))
     for path, document in ((NOTICE_PATH, page.document), (STYLE_PATH, views.asset), (ICON_PATH, views.asset)):
         router.add_api_route(path, document, include_in_schema=False)

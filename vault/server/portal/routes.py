@@ -14,21 +14,26 @@ from starlette.responses import RedirectResponse
 
 from access_log.errors import AccessLogError
 from consent.errors import InvalidError, StateError, UnknownError
-from consent.oauth.citizens import Citizens
 from consent.oauth.errors import RequestFormError
-from consent.oauth.sign_in import ProviderDownError, SignInError
+from consent.oauth.identity_provider import ProviderDownError, SignInError
 from vault.crypto.errors import CryptoError
 from vault.problems import CONFLICT, FORBIDDEN, INVALID, NOT_FOUND, Problem, problem_response
+from vault.server.portal.assurance import Act
+from vault.server.portal.citizens import SIGN_IN_PATH, sign_in_url
 from vault.server.portal.errors import (
     ForgedRequestError,
     NothingHereError,
     NotSignedInError,
     SignInBrokenError,
     SignInNotSetUpError,
+    WeakSignInError,
 )
 from vault.server.portal.views import Views
 
 NOT_SIGNED_IN: Final = Problem("not-signed-in", HTTPStatus.UNAUTHORIZED, "Nobody is signed in")
+SIGNED_IN_WEAKLY: Final = Problem(
+    "signed-in-weakly", HTTPStatus.UNAUTHORIZED, "Signed in not surely or recently enough"
+)
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _events = structlog.get_logger()
 _AGAIN: Final = "Please go back and try again."
@@ -53,7 +58,7 @@ _PAGES: Final = (
         None,
         HTTPStatus.CONFLICT,
         "Nothing was changed",
-        "It stands so already: the consent was withdrawn before, or you said it of this query before.",
+        "It stands so already: it was done or said before.",
     ),
     ((InvalidError,), None, HTTPStatus.BAD_REQUEST, "This could not be taken", None),
     ((RequestFormError,), None, HTTPStatus.BAD_REQUEST, "This could not be read", _AGAIN),
@@ -74,7 +79,7 @@ _PAGES: Final = (
 )
 
 
-def page_route(views: Views, citizens: Citizens) -> type[APIRoute]:
+def page_route(views: Views) -> type[APIRoute]:
     """A route whose errors are pages."""
 
     class PageRoute(APIRoute):
@@ -85,8 +90,9 @@ def page_route(views: Views, citizens: Citizens) -> type[APIRoute]:
                 try:
                     return await handler(request)
                 except NotSignedInError:
-                    return_to = _path(request) if request.method == "GET" else "/"
-                    return RedirectResponse(citizens.sign_in_url(return_to), HTTPStatus.SEE_OTHER)
+                    return _to_sign_in(views, request, Act.READ)
+                except WeakSignInError as error:
+                    return _to_sign_in(views, request, Act(error.act))
                 except Exception as error:  # noqa: BLE001 -- whatever it is, a person is to read a page
                     return _failure_page(views, error)
 
@@ -110,6 +116,16 @@ def me_route(cookie_name: str) -> type[APIRoute]:
                         NOT_SIGNED_IN,
                         "Sign in at /sign-in in a browser, then send its session cookie.",
                         headers={"WWW-Authenticate": f'Cookie realm="citizen", cookie-name="{cookie_name}"'},
+                    )
+                except WeakSignInError as error:
+                    return problem_response(
+                        SIGNED_IN_WEAKLY,
+                        f"Sign in again at {SIGN_IN_PATH}?act={error.act}, then send that session's cookie.",
+                        # As RFC 9470 §3 does for tokens.
+                        headers={
+                            "WWW-Authenticate": f'Cookie realm="citizen", cookie-name="{cookie_name}", '
+                            'error="insufficient_user_authentication"'
+                        },
                     )
                 except ForgedRequestError:
                     return problem_response(FORBIDDEN, "Send the csrf_token of GET /v1/me as X-CSRF-Token.")
@@ -141,6 +157,13 @@ def _failure_page(views: Views, error: Exception) -> Response:
         "Something went wrong on our side",
         "It was written down for the operator. Please try again later.",
     )
+
+
+def _to_sign_in(views: Views, request: Request, act: Act) -> Response:
+    """To the sign-in and back; after a form that was sent, by a page, since its answer may not lead there."""
+    if request.method == "GET":
+        return RedirectResponse(sign_in_url(_path(request), act), HTTPStatus.SEE_OTHER)
+    return views.sign_in_again(sign_in_url("/", act))
 
 
 def _path(request: Request) -> str:

@@ -66,6 +66,7 @@ _ME: JsonDict = {
     "csrf_token": "dGhpcyBpcyBhbiBleGFtcGxl",
     "signed_in_at": "2026-11-24T08:30:00Z",
     "expires_at": "2026-11-24T09:00:00Z",
+    "ends_at": "2026-11-24T09:30:00Z",
     "known": True,
 }
 _RECORD: JsonDict = {
@@ -99,7 +100,8 @@ class MeOut(BaseModel):
     display_name: str
     csrf_token: str = Field(description="Send it as X-CSRF-Token with every POST.")
     signed_in_at: datetime
-    expires_at: datetime
+    expires_at: datetime = Field(description="When the session is over if no more requests come.")
+    ends_at: datetime = Field(description="When it is over in any case.")
     known: bool = Field(description="Whether the vault knows this person; if not, nothing is held.")
 
 
@@ -287,6 +289,27 @@ class ConsentsOut(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"consents": [_CONSENT]}]})
 
     consents: list[ConsentOut]
+
+
+class FreezeEventOut(BaseModel):
+    """A freeze `begun` or `ended`."""
+
+    event: str
+    at: datetime
+
+
+class FreezeOut(BaseModel):
+    """Whether the person's consents are frozen."""
+
+    frozen: bool
+    events: list[FreezeEventOut] = Field(description="The newest first.")
+
+
+class FrozenOut(BaseModel):
+    """How it stands now."""
+
+    frozen: bool
+    receipt: str = Field(description="Of the entry in the access log (FORMAT 11).")
 
 
 class WithdrawnOut(BaseModel):

@@ -1,29 +1,36 @@
-"""Sessions of citizens: kept by the server, opened by a cookie, over after half an hour.
+"""Sessions of citizens: kept by the server, opened by a cookie, over when nobody comes, and over in any case.
 
 A session knows a person by blind index alone, so it is the same whether the vault knows them or not, and who
 they are here is asked anew with each request: someone enrolled meanwhile is found, someone erased is not.
 """
 
+import hashlib
 import hmac
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import delete, func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import delete, func, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.requests import Request
 
 from consent.oauth.citizens import SignedIn
 from vault.crypto.provider import Mac
 from vault.crypto.tickets import Ticket
 from vault.records import subjects
+from vault.server.portal.assurance import Act, Assurance, Proof
 from vault.server.portal.cookies import TicketCookie
-from vault.server.portal.errors import ForgedRequestError, NotSignedInError
-from vault.server.portal.tables import citizen_session
+from vault.server.portal.errors import ForgedRequestError, NotSignedInError, WeakSignInError
+from vault.server.portal.tables import citizen_session, single_use
 
-LIFE: Final = timedelta(minutes=30)
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long a session lasts: `idle` without a request, `most` in any case."""
+
+    idle: timedelta
+    most: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +40,18 @@ class CitizenSession(SignedIn):
     Attributes:
         scheme: of their identifier.
         blind: their blind index, by which they are found or made.
+        proof: how they signed in.
+        opened_at: when they did.
+        expires_at: when it is over if nothing more comes.
+        ends_at: when it is over in any case.
     """
 
     scheme: str
     blind: Mac = field(repr=False)
-    authenticated_at: datetime
+    proof: Proof
+    opened_at: datetime
     expires_at: datetime
+    ends_at: datetime
 
     def check_form(self, token: str | None) -> None:
         """Whether a form, or a request to the API, comes from the person's own page.
@@ -57,6 +70,8 @@ class _Content(Struct, frozen=True):
     scheme: str
     blind: bytes
     key_version: int
+    acr: str | None
+    authenticated_at: datetime | None
 
 
 _CONTENT = msgspec.json.Decoder(_Content)
@@ -68,30 +83,47 @@ class Sessions:
     Args:
         engine: the application role's database.
         cookie: where the browser keeps its ticket.
+        life: how long each lasts.
+        assurance: how surely one must have signed in, for what.
     """
 
-    def __init__(self, engine: AsyncEngine, cookie: TicketCookie) -> None:
+    def __init__(self, engine: AsyncEngine, cookie: TicketCookie, life: Life, assurance: Assurance) -> None:
         self._engine = engine
         self.cookie = cookie
+        self._life = life
+        self._assurance = assurance
 
-    async def open(self, display_name: str, scheme: str, blind: Mac) -> Ticket:
-        """Begins the session of a person who has just signed in, under a new ticket."""
+    async def open(
+        self, display_name: str, scheme: str, blind: Mac, proof: Proof, provider_session: str | None
+    ) -> Ticket:
+        """Begins the session of a person who has just signed in, under a new ticket.
+
+        Args:
+            display_name: to address the person by.
+            scheme: of their identifier.
+            blind: their blind index.
+            proof: how they signed in.
+            provider_session: what the provider calls the session they have there.
+        """
         ticket = Ticket.generate()
-        content = _Content(display_name, scheme, blind.value, blind.version)
+        content = _Content(
+            display_name, scheme, blind.value, blind.version, proof.acr, proof.authenticated_at
+        )
         async with self._engine.begin() as connection:
-            await connection.execute(delete(citizen_session).where(citizen_session.c.expires_at < func.now()))
             await connection.execute(
                 citizen_session.insert().values(
                     place=ticket.place,
                     sealed=ticket.seal(msgspec.json.encode(content)),
-                    authenticated_at=func.now(),
-                    expires_at=func.now() + LIFE,
+                    opened_at=func.now(),
+                    expires_at=func.now() + min(self._life.idle, self._life.most),
+                    ends_at=func.now() + self._life.most,
+                    provider_session=None if provider_session is None else _digest(provider_session),
                 )
             )
         return ticket
 
     async def read(self, request: Request) -> CitizenSession | None:
-        """Whose request it is; None when nobody is signed in.
+        """Whose request it is; None when nobody is signed in. Each keeps the session from falling idle.
 
         Raises:
             UnsealError: the row was altered.
@@ -99,10 +131,18 @@ class Sessions:
         ticket = self.cookie.read(request)
         if ticket is None:
             return None
-        live = select(
-            citizen_session.c.sealed, citizen_session.c.authenticated_at, citizen_session.c.expires_at
-        ).where(citizen_session.c.place == ticket.place, citizen_session.c.expires_at > func.now())
-        async with self._engine.connect() as connection:
+        live = (
+            update(citizen_session)
+            .where(citizen_session.c.place == ticket.place, citizen_session.c.expires_at > func.now())
+            .values(expires_at=func.least(citizen_session.c.ends_at, func.now() + self._life.idle))
+            .returning(
+                citizen_session.c.sealed,
+                citizen_session.c.opened_at,
+                citizen_session.c.expires_at,
+                citizen_session.c.ends_at,
+            )
+        )
+        async with self._engine.begin() as connection:
             row = (await connection.execute(live)).one_or_none()
             if row is None:
                 return None
@@ -115,20 +155,29 @@ class Sessions:
             display_name=content.display_name,
             scheme=content.scheme,
             blind=blind,
-            authenticated_at=row.authenticated_at,
+            proof=Proof(content.acr, content.authenticated_at),
+            opened_at=row.opened_at,
             expires_at=row.expires_at,
+            ends_at=row.ends_at,
         )
 
-    async def require(self, request: Request) -> CitizenSession:
-        """The same, for what only a signed-in person may see.
+    async def require(self, request: Request, act: Act = Act.READ) -> CitizenSession:
+        """The same, for what only a signed-in person may do.
 
         Raises:
             NotSignedInError: nobody is signed in.
+            WeakSignInError: somebody is, but not surely or recently enough for this.
         """
         session = await self.read(request)
         if session is None:
             raise NotSignedInError
+        if not self.suffices(session, act):
+            raise WeakSignInError(act)
         return session
+
+    def suffices(self, session: CitizenSession, act: Act) -> bool:
+        """Whether this person signed in surely and recently enough for this."""
+        return self._assurance.suffices(session.proof, act, datetime.now(UTC))
 
     async def close(self, request: Request) -> None:
         """Ends the session a request shows, if it shows one."""
@@ -137,3 +186,22 @@ class Sessions:
             return
         async with self._engine.begin() as connection:
             await connection.execute(delete(citizen_session).where(citizen_session.c.place == ticket.place))
+
+    async def close_all_of(self, provider_session: str) -> int:
+        """Ends the sessions that were opened out of this one at the provider; returns how many."""
+        of_it = citizen_session.c.provider_session == _digest(provider_session)
+        async with self._engine.begin() as connection:
+            return (await connection.execute(delete(citizen_session).where(of_it))).rowcount
+
+
+async def remove_expired(connection: AsyncConnection) -> int:
+    """Removes sessions that are over, and what nobody came to use; returns how many. For the worker."""
+    removed = 0
+    for table in (citizen_session, single_use):
+        over = delete(table).where(table.c.expires_at < func.clock_timestamp())
+        removed += (await connection.execute(over)).rowcount
+    return removed
+
+
+def _digest(provider_session: str) -> bytes:
+    return hashlib.sha256(b"creditvault provider session v1\0" + provider_session.encode()).digest()

@@ -32,7 +32,6 @@ class SingleUse:
         """Keeps a content until somebody shows the ticket that is returned."""
         ticket = Ticket.generate()
         async with self._engine.begin() as connection:
-            await connection.execute(delete(single_use).where(single_use.c.expires_at < func.now()))
             await connection.execute(
                 single_use.insert().values(
                     kind=self._kind,

@@ -14,10 +14,14 @@ citizen_session = Table(
     metadata,
     Column("place", LargeBinary, primary_key=True, comment="digest of the session's ticket"),
     Column("sealed", LargeBinary, nullable=False, comment="who is signed in: blind index and display name"),
-    Column("authenticated_at", DateTime(timezone=True), nullable=False),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("opened_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False, comment="moves with each request"),
+    Column("ends_at", DateTime(timezone=True), nullable=False, comment="never moves"),
+    Column("provider_session", LargeBinary, comment="SHA-256 of the provider's name of its session"),
     CheckConstraint("octet_length(place) = 32", name="session_place"),
+    CheckConstraint("octet_length(provider_session) = 32", name="session_provider"),
 )
+Index("citizen_session_by_provider", citizen_session.c.provider_session)
 Index("citizen_session_by_expiry", citizen_session.c.expires_at)
 
 # What is used once: a sign-in that was begun, and a code of the demo's identity provider.

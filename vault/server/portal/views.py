@@ -90,6 +90,14 @@ class Views:
         """A page that says one thing."""
         return self.page("message.html", status=status, title=title, text=text)
 
+    def sign_in_again(self, url: str) -> Response:
+        """A page with the way to the sign-in.
+
+        What answers a form cannot send a browser there itself: `form-action` lets nobody be led from a form
+        to another site, and the identity provider is one.
+        """
+        return self.page("sign_in_again.html", status=HTTPStatus.FORBIDDEN, url=url)
+
     async def asset(self, request: Request) -> Response:
         """The stylesheet or the icon. An address with a version stands for one content, for ever."""
         path = request.scope["path"]

@@ -29,8 +29,9 @@ RULES: Final[Mapping[str, str]] = {
     "RULES 3.2": "Its authorization was not approved, or had been revoked.",
     "RULES 3.3": "Its authorization was not valid at that time.",
     "RULES 3.4": "The law its authorization rests on was not in force.",
-    "RULES 3.5": "Your consent did not stand any more.",
+    "RULES 3.5": "Your consent did not stand: it was withdrawn, or you had frozen your consents.",
     "RULES 3.6": "Your consent had expired.",
+    "RULES 3.7": "You had frozen your consents.",
     "RULES 4.1": "Its permission was for another person.",
     "RULES 4.2": "Its authorization does not reach you.",
     "RULES 4.3": "The consent it showed was not yours.",
@@ -81,6 +82,8 @@ _CONSENT_EVENTS: Final[Mapping[str, str]] = {
     "consent.granted": "You gave {body} your consent",
     "consent.withdrawn": "You withdrew your consent from {body}",
     "consent.expired": "Your consent to {body} expired",
+    "freeze.begun": "You froze your consents",
+    "freeze.ended": "You ended the freeze of your consents",
 }
 _BODY_STATES: Final[Mapping[str, str]] = {
     "active": "May act",

@@ -138,7 +138,7 @@ async def test_withdrawing_takes_one_button_and_counts_at_once(site: Site) -> No
             f"/consents/{consent_id}/withdraw", data={"csrf": (await browser.me())["csrf_token"]}
         )
     assert again.status_code == httpx.codes.CONFLICT
-    assert "withdrawn before" in again.text
+    assert "stands so already" in again.text
 
 
 @pytest.mark.parametrize("token", [None, "", "0" * 64])

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import CursorResult, text
 
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN, enrol, find
@@ -12,9 +13,11 @@ from tests.vault.server.portal.conftest import Browser, Site
 from vault.crypto.tickets import Ticket
 from vault.server.assembly import Vault
 from vault.server.portal.cookies import TicketCookie
+from vault.server.portal.errors import SignInSettingsError
 from vault.server.portal.fictitious import fictitious_identity
 from vault.server.portal.router import open_portal
-from vault.server.portal.sign_in import SignInSettingsError, own_path
+from vault.server.portal.sign_in import own_path
+from vault.server.worker import remove_expired_rows
 
 SESSION = "creditvault"
 ATTEMPT = "creditvault-sign-in"
@@ -135,9 +138,21 @@ async def test_a_session_ends_by_itself(site: Site) -> None:
         await sql(site.vault, "UPDATE vault.citizen_session SET expires_at = now()")
         assert await signed_out(browser)
         assert "Who would you like to be?" in (await browser.get("/records")).text
-        await browser.sign_in(OTHER)
-    rows = await sql(site.vault, "SELECT count(*) FROM vault.citizen_session")
-    assert rows.scalar_one() == 1, "the next sign-in clears away what has expired"
+    await begun_and_left(site)
+    await sql(site.vault, "UPDATE vault.single_use SET expires_at = now()")
+    assert await remove_expired_rows(site.vault.log) == 3, "the worker clears away what has expired"
+    assert await remove_expired_rows(site.vault.log) == 0
+
+
+async def begun_and_left(site: Site) -> None:
+    """A sign-in that nobody comes back from."""
+    async with site.browser() as browser:
+        await browser.begin()
+
+
+async def test_a_way_to_sign_in_that_is_none_is_not_found(site: Site) -> None:
+    async with site.browser() as browser:
+        assert (await browser.http.get("/sign-in?act=everything")).status_code == httpx.codes.NOT_FOUND
 
 
 async def test_signing_in_again_ends_the_session_before(site: Site) -> None:
@@ -212,6 +227,25 @@ def test_one_comes_back_to_a_path_of_this_server(path: str) -> None:
 )  # fmt: skip
 def test_one_never_comes_back_elsewhere(path: str) -> None:
     assert own_path(path) == "/"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("sign_in_acr", "readd=high"), ("sign_in_identifiers", "id_number=cn-ric,passport=passport")],
+)
+async def test_settings_that_name_what_is_not_there_are_a_mistake(
+    vault: Vault, setting: str, value: str
+) -> None:
+    settings = vault.settings.model_copy(
+        update={
+            "sign_in_issuer": "https://idp.example",
+            "sign_in_client": "vault",
+            "sign_in_secret": SecretStr("secret"),
+            setting: value,
+        }
+    )
+    with pytest.raises(SignInSettingsError, match=setting.upper()):
+        open_portal(replace(vault, settings=settings))
 
 
 async def test_a_provider_without_our_registration_is_a_mistake_of_the_settings(vault: Vault) -> None:

@@ -1,0 +1,41 @@
+"""My freeze: nobody may ask with my consent until I end it."""
+
+from uuid import UUID
+
+from access_log.log import Log
+from consent import freeze
+from consent.errors import UnknownError
+from vault.crypto.provider import Mac
+from vault.records import subjects
+from vault.records.keys import VaultKeys
+
+
+async def begin(log: Log, keys: VaultKeys, scheme: str, mac: Mac) -> str:
+    """Freezes, for the next query already; a person the vault does not know is made. Returns the receipt.
+
+    Raises:
+        StateError: a freeze stands already.
+        ProviderError: the key provider does not answer; nothing was written.
+        AccessLogError: the log cannot append.
+    """
+    async with log.writing() as writing:
+        person = await subjects.find_or_add(log, keys, writing, scheme, mac)
+        await freeze.begin(writing, person)
+    # Durable and raised: from here on no query passes, and the person may be told so.
+    return writing.receipts[0]
+
+
+async def end(log: Log, subject_id: UUID) -> str:
+    """Ends the freeze, for the next query already. Returns the receipt.
+
+    Raises:
+        UnknownError: there is no such person any more.
+        StateError: none stands.
+        AccessLogError: the log cannot append.
+    """
+    async with log.writing() as writing:
+        person = await subjects.read(writing.connection, subject_id)
+        if person is None:
+            raise UnknownError("the vault does not know this person")
+        await freeze.end(writing, person)
+    return writing.receipts[0]
