@@ -1,11 +1,13 @@
-"""The registers over HTTP, for anyone."""
+"""The registers, and what verifies a citizen's copy of a consent, over HTTP, for anyone."""
 
-from typing import Final
+import json
+from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from consent.public_register import PublicRegister, read_public_register
+from consent.record import SCHEMA, Signer
 
 _SHORT = "public, max-age=60"
 _EXAMPLE: Final = {
@@ -48,5 +50,26 @@ def register_router(engine: AsyncEngine) -> APIRouter:
         response.headers["Cache-Control"] = _SHORT
         async with engine.connect() as connection:
             return await read_public_register(connection)
+
+    return router
+
+
+def copies_router(signer: Signer) -> APIRouter:
+    """`GET /v1/consent-keys` and `/v1/consent-record-schema`."""
+    router = APIRouter(prefix="/v1", tags=["register"])
+    keys: dict[str, Any] = {"keys": [signer.public_key()]}
+    schema: dict[str, Any] = json.loads(SCHEMA.read_text())
+
+    @router.get("/consent-keys", summary="What verifies a citizen's signed copy of a consent")
+    async def consent_keys(response: Response) -> dict[str, Any]:
+        """A JWKS (RFC 7517 §5). Check a copy: `creditvault consent verify-copy FILE --keys JWKS`."""
+        response.headers["Cache-Control"] = _SHORT
+        return keys
+
+    @router.get("/consent-record-schema", summary="The JSON Schema of a consent record")
+    async def consent_record_schema(response: Response) -> dict[str, Any]:
+        """ISO/IEC TS 27560, as this vault writes it."""
+        response.headers["Cache-Control"] = _SHORT
+        return schema
 
     return router

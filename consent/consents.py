@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.entry import EntryType
@@ -21,9 +21,10 @@ from consent import freeze, terms
 from consent.bodies import read_body
 from consent.endings import Kind
 from consent.errors import FrozenError, StateError, UnknownError
-from consent.journal import Actor, digest, to_json
+from consent.journal import VAULT, Actor, digest, to_json
 from consent.permit import DataRange, Person
 from consent.record import (
+    EXPIRED,
     GIVEN,
     WITHDRAWN,
     Frequency,
@@ -34,7 +35,7 @@ from consent.record import (
     check,
     first_record,
 )
-from consent.tables import body, consent, consent_event, consent_use
+from consent.tables import body, consent, consent_due, consent_event, consent_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ async def grant(
         raise FrozenError("this person froze their consents: nothing can be granted before they end that")
     check(new, granted_to)
     consent_id = uuid4()
+    expires_at = writing.now + timedelta(days=new.validity_days)
     frequency = new.frequency
     await writing.connection.execute(
         consent.insert(),
@@ -136,13 +138,17 @@ async def grant(
             "data_from": new.data_range.first,
             "data_until": new.data_range.last,
             "granted_at": writing.now,
-            "expires_at": writing.now + timedelta(days=new.validity_days),
+            "expires_at": expires_at,
             "data_life_days": new.data_life_days,
             "notice_uri": new.notice.uri,
             "notice_version": new.notice.version,
             "notice_hash": new.notice.sha256,
             "language": new.language,
         },
+    )
+    await writing.connection.execute(
+        consent_due.insert(),
+        {"subject_id": person.subject_id, "consent_id": consent_id, "expires_at": expires_at},
     )
     record = first_record(consent_id, person, new, granted_to, keeper)
     actor = actor or Actor.subject(person.subject_id)
@@ -176,25 +182,55 @@ async def withdraw(
         StateError: it was withdrawn before.
         InvalidError: the reason is no code.
     """
-    of_this = (consent_event.c.subject_id == person.subject_id) & (consent_event.c.consent_id == consent_id)
-    newest = select(consent_event).where(of_this).order_by(consent_event.c.number.desc()).limit(1)
-    last = (await writing.connection.execute(newest)).mappings().one_or_none()
-    if last is None:
-        raise UnknownError("this person has no such consent")
-    if last["event"] != "granted":
-        raise StateError("this consent does not stand any more")
-    granted_to = select(consent.c.body_id).where(
-        consent.c.subject_id == person.subject_id, consent.c.consent_id == consent_id
-    )
-    body_id = (await writing.connection.execute(granted_to)).scalar_one()
+    standing = await _standing(writing, person, consent_id)
     code = None if reason is None else terms.code(reason, "reason")
-    record: dict[str, Any] = json.loads(last["record"])
     actor = actor or Actor.subject(person.subject_id)
-    add_event(record, WITHDRAWN, actor.name, writing.now)
-    happening = _Happening("withdrawn", last["number"] + 1, consent_id, body_id, code, actor)
-    signed = await _write_event(writing, person, happening, record, signer)
+    add_event(standing.record, WITHDRAWN, actor.name, writing.now)
+    happening = _Happening("withdrawn", standing.number + 1, consent_id, standing.body_id, code, actor)
+    signed = await _write_event(writing, person, happening, standing.record, signer)
     writing.end(Kind.CONSENT_WITHDRAWN, consent_id, person.subject_id)
     return signed
+
+
+async def expire(writing: Writing, person: Person, consent_id: UUID, signer: Signer) -> SignedRecord:
+    """Writes down that a consent has ended. It did without this: no query waits for it (RULES 3.6).
+
+    Args:
+        writing: the transaction.
+        person: whose consent it is.
+        consent_id: which.
+        signer: signs the copy.
+
+    Raises:
+        UnknownError: the person has no such consent.
+        StateError: it was withdrawn, or written down as expired, before; or its time has not come.
+    """
+    standing = await _standing(writing, person, consent_id)
+    if writing.now < standing.expires_at:
+        raise StateError("this consent has not expired")
+    add_event(standing.record, EXPIRED, VAULT.name, writing.now)
+    happening = _Happening("expired", standing.number + 1, consent_id, standing.body_id, None, VAULT)
+    return await _write_event(writing, person, happening, standing.record, signer)
+
+
+async def due(connection: AsyncConnection, now: datetime, at_most: int) -> list[tuple[UUID, UUID]]:
+    """Consents whose end has come and is not written down, as (person, consent), the longest due first."""
+    rows = await connection.execute(
+        select(consent_due.c.subject_id, consent_due.c.consent_id)
+        .where(consent_due.c.expires_at <= now)
+        .order_by(consent_due.c.expires_at, consent_due.c.consent_id)
+        .limit(at_most)
+    )
+    return [(subject_id, consent_id) for subject_id, consent_id in rows]
+
+
+async def forget_due(connection: AsyncConnection, subject_id: UUID, consent_id: UUID) -> None:
+    """Waits for the end of this consent no longer."""
+    await connection.execute(
+        delete(consent_due).where(
+            consent_due.c.subject_id == subject_id, consent_due.c.consent_id == consent_id
+        )
+    )
 
 
 async def of_person(connection: AsyncConnection, subject_id: UUID) -> list[Consent]:
@@ -225,6 +261,33 @@ async def of_person(connection: AsyncConnection, subject_id: UUID) -> list[Conse
 
 
 @dataclass(frozen=True, slots=True)
+class _Standing:
+    """A consent that was granted and has not ended, with its record as of now."""
+
+    body_id: UUID
+    expires_at: datetime
+    number: int
+    record: dict[str, Any]
+
+
+async def _standing(writing: Writing, person: Person, consent_id: UUID) -> _Standing:
+    of_this = (consent_event.c.subject_id == person.subject_id) & (consent_event.c.consent_id == consent_id)
+    newest = (
+        select(consent_event, consent.c.body_id, consent.c.expires_at)
+        .join(consent)
+        .where(of_this)
+        .order_by(consent_event.c.number.desc())
+        .limit(1)
+    )
+    last = (await writing.connection.execute(newest)).mappings().one_or_none()
+    if last is None:
+        raise UnknownError("this person has no such consent")
+    if last["event"] != "granted":
+        raise StateError("this consent does not stand any more")
+    return _Standing(last["body_id"], last["expires_at"], last["number"], json.loads(last["record"]))
+
+
+@dataclass(frozen=True, slots=True)
 class _Happening:
     event: str
     number: int
@@ -240,6 +303,8 @@ async def _write_event(
     """Writes an event with the record it leads to, and its entry (type 3) in the person's stream."""
     text = to_json(record)
     copy = signer.sign(text.encode())
+    if happening.event != "granted":
+        await forget_due(writing.connection, person.subject_id, happening.consent_id)
     await writing.connection.execute(
         consent_event.insert(),
         {

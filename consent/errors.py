@@ -21,5 +21,9 @@ class FrozenError(StateError):
     """The person froze their consents, and has not ended that."""
 
 
+class CopyError(ConsentError):
+    """A citizen's copy of a consent does not verify."""
+
+
 class StatementError(ConsentError):
     """A registrar's signed statement does not verify, or states something else than it is used for."""

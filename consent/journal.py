@@ -34,6 +34,10 @@ class Actor:
         return cls(f"subject:{subject_id}", "subject")
 
 
+VAULT = Actor("creditvault", "vault")
+"""Whom the log names where nobody acted but time."""
+
+
 def digest(document: str) -> str:
     """How a log entry names a document: hex SHA-256 of its UTF-8 text as stored."""
     return hashlib.sha256(document.encode()).hexdigest()

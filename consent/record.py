@@ -6,6 +6,7 @@ parties, and one event for each thing that happened to the consent.
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -20,6 +21,9 @@ LONGEST_VALIDITY = 1826
 
 GIVEN = "given"
 WITHDRAWN = "withdrawn"
+EXPIRED = "expired"
+SCHEMA = Path(__file__).parent / "consent_record.schema.json"
+"""What every record is valid under (JSON Schema 2020-12), at each of its events."""
 
 _HASH_SIZE = 32
 
@@ -29,6 +33,9 @@ class Signer(Protocol):
 
     def sign(self, payload: bytes) -> str:
         """The compact JWS over exactly these bytes."""
+
+    def public_key(self) -> dict[str, object]:
+        """The key that verifies what it signed, as a JWK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +213,8 @@ def add_event(record: dict[str, Any], state: str, entity_id: str, at: datetime) 
 
     Args:
         record: as it stood before.
-        state: `GIVEN` or `WITHDRAWN`.
-        entity_id: who did it.
+        state: `GIVEN`, `WITHDRAWN` or `EXPIRED`.
+        entity_id: who did it; the vault, where time did.
         at: when.
     """
     lasts = record["pii_processing"]["validity_duration"] if state == GIVEN else "P0D"
@@ -216,7 +223,7 @@ def add_event(record: dict[str, Any], state: str, entity_id: str, at: datetime) 
             "event_time": at.isoformat(),
             "validity_duration": lasts,
             "entity_id": entity_id,
-            "event_type": "explicit",
+            "event_type": "implicit" if state == EXPIRED else "explicit",
             "event_state": state,
         }
     )

@@ -162,8 +162,8 @@ def legal_basis_is_in_force(inquiry: Inquiry) -> bool:
 
 @_rule("3.5", "The consent does not stand any more. Stop relying on it; the person may be asked once again.")
 def consent_stands(inquiry: Inquiry) -> bool:
-    """The consent's newest event is its grant: it was not withdrawn."""
-    return inquiry.state.consent.last_event == "granted"
+    """The consent's newest event is its grant or its expiry: it was not withdrawn."""
+    return inquiry.state.consent.last_event in ("granted", "expired")
 
 
 @_answered_as(consent_stands, "3.7")
@@ -176,7 +176,7 @@ def consents_are_not_frozen(inquiry: Inquiry) -> bool:
 def consent_is_valid_now(inquiry: Inquiry) -> bool:
     """The consent was granted before now and has not expired."""
     consent = inquiry.state.consent
-    return consent.granted_at <= inquiry.now < consent.expires_at
+    return consent.last_event != "expired" and consent.granted_at <= inquiry.now < consent.expires_at
 
 
 # 4 The person and the case

@@ -3,7 +3,7 @@
 Registers hold the present state; `register_event` holds, unaltered, the document of every change, whose
 SHA-256 stands in the access log. `consent`, `consent_event` and `freeze_event` are only ever inserted into:
 the state of a consent, and of a person's freeze, is its list of events. What changes with each query, the
-counters, stands apart in the two `_use` tables. `consent`, its two companions and `freeze_event` are per
+counters, stands apart in the two `_use` tables. `consent`, its three companions and `freeze_event` are per
 person: they lead their primary keys with `subject_id`.
 """
 
@@ -231,6 +231,16 @@ consent_event = Table(
     CheckConstraint("number > 0", name="number"),
     CheckConstraint("(number = 1) = (event = 'granted')", name="grant_comes_first"),
     CheckConstraint("event IN ('granted', 'withdrawn', 'expired')", name="event"),
+)
+
+consent_due = Table(
+    "consent_due",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("consent_id", Uuid, primary_key=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    ForeignKeyConstraint(["subject_id", "consent_id"], [consent.c.subject_id, consent.c.consent_id]),
+    comment="consents that stand; a row goes when the end of its consent is written down",
 )
 
 consent_use = Table(

@@ -92,6 +92,9 @@ class CopySigner:
     def sign(self, payload: bytes) -> str:
         return jws.serialize_compact({"alg": "Ed25519"}, payload, self.key, algorithms=["Ed25519"])
 
+    def public_key(self) -> dict[str, object]:
+        return dict(self.key.as_dict(private=False))
+
     def opened(self, copy: str) -> bytes:
         return jws.deserialize_compact(copy, self.key, algorithms=["Ed25519"]).payload
 

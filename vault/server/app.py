@@ -8,7 +8,7 @@ from sqlalchemy import text
 from access_log.api import log_router
 from access_log.roots.api import roots_router
 from access_log.witnessed.api import witnessed_router
-from consent.api import register_router
+from consent.api import copies_router, register_router
 from consent.oauth.api import oauth_router
 from consent.oauth.jwks_uri import PublishedKeys
 from vault.api import covert_router, query_router, records_router
@@ -70,6 +70,7 @@ def build_app(vault: Vault) -> FastAPI:
     )
     app.include_router(portal.router)
     app.include_router(register_router(vault.engine))
+    app.include_router(copies_router(vault.keeper.signer))
     app.include_router(covert_router(vault.engine))
     app.include_router(log_router(vault.log))
     policy = None if vault.witnessing is None else vault.witnessing.policy

@@ -21,8 +21,10 @@ from access_log.roots.publishing import publish_roots
 from access_log.witness.witnessing import Outcome, Witnessing
 from access_log.witnessed.publishing import publish_witnessed
 from consent.oauth import replay
+from consent.record import Signer
 from vault.records import covert
 from vault.records.covert_counts import count_last_month
+from vault.rights import expiry
 from vault.server.assembly import open_vault
 from vault.server.database import DatabaseDownError
 from vault.server.logging import configure
@@ -91,6 +93,7 @@ async def run_worker(settings: Settings, database_url: str) -> None:
             database_url,
             vault.log,
             vault.roots,
+            signer=vault.keeper.signer,
             roots_minutes=settings.roots_minutes,
             witnessing=vault.witnessing,
             publish_to=settings.publish_dir,
@@ -131,6 +134,14 @@ async def remove_expired_rows(log: Log) -> int:
         return await replay.remove_expired(connection) + await sessions.remove_expired(connection)
 
 
+async def expire_consents(log: Log, signer: Signer) -> int:
+    """Writes down the end of consents whose time has come; returns how many."""
+    written = await expiry.expire_due(log, signer)
+    if written:
+        _events.info("consents_expired", count=written)
+    return written
+
+
 def job_queue(database_url: str) -> procrastinate.App:
     """The queue, without jobs: what a process that only defers needs."""
     return procrastinate.App(
@@ -141,11 +152,12 @@ def job_queue(database_url: str) -> procrastinate.App:
     )
 
 
-def worker_app(
+def worker_app(  # noqa: C901 -- one job after the other
     database_url: str,
     log: Log,
     roots: RootsLog,
     *,
+    signer: Signer,
     roots_minutes: int = 10,
     witnessing: Witnessing | None = None,
     publish_to: Path | None = None,
@@ -176,6 +188,11 @@ def worker_app(
     async def _tend_covert_cases(timestamp: int) -> None:  # noqa: ARG001 -- the same
         await disclose_covert_cases(log)
         await count_last_month(log)
+
+    @queue.periodic(cron=_HEARTBEAT)
+    @queue.task(name="expire_consents", queueing_lock="expire_consents", pass_context=False)
+    async def _expire_consents(timestamp: int) -> None:  # noqa: ARG001 -- the same
+        await expire_consents(log, signer)
 
     @queue.periodic(cron=f"*/{roots_minutes} * * * *")
     @queue.task(name="append_roots", queueing_lock="append_roots", pass_context=False)

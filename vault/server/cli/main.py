@@ -19,6 +19,7 @@ from vault.server.cli import (
     basis,
     body,
     cases,
+    consent,
     docs,
     doctor,
     enrolling,
@@ -55,6 +56,7 @@ app.add_typer(registrar.app, name="registrar")
 app.add_typer(basis.app, name="basis")
 app.add_typer(authorization.app, name="authorization")
 app.add_typer(cases.app, name="cases")
+app.add_typer(consent.app, name="consent")
 app.add_typer(log.app, name="log")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(witness.app, name="witness")

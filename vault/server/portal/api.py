@@ -251,7 +251,9 @@ class OwnApi:
             else FrequencyOut(times=one.frequency.times, days=one.frequency.days),
             data_range=DataRangeOut(first=one.data_range.first, last=one.data_range.last),
             data_life_days=one.data_life_days,
-            events=[ConsentEventOut(event=event.event, at=event.at) for event in one.events],
+            events=[
+                ConsentEventOut(event=event.event, at=event.at, copy_jws=event.copy) for event in one.events
+            ],
             copy_jws=one.events[-1].copy,
         )
 

@@ -148,11 +148,14 @@ class ConsentPages:
             done=_DONE.get(done),
         )
 
-    async def copy(self, request: Request, consent_id: str) -> Response:
-        """The signed copy, as a file."""
+    async def copy(self, request: Request, consent_id: str, number: str) -> Response:
+        """The signed copy that was made at one event, as a file."""
         session = await self._sessions.require(request)
         consent = await self._own.consent(session, read_consent_id(consent_id))
-        return _download(consent.events[-1].copy, f"consent-{consent.consent_id}.jws")
+        for event in consent.events:
+            if str(event.number) == number:
+                return _download(event.copy, f"consent-{consent.consent_id}-{event.number}.jws")
+        raise NothingHereError
 
     async def withdraw(self, request: Request, consent_id: str) -> Response:
         """Takes a consent back."""
@@ -235,7 +238,7 @@ def pages_router(
         ("/accesses/{index}/opening", accesses.opening),
         ("/records", records.all),
         ("/consents", consents.all),
-        ("/consents/{consent_id}/copy", consents.copy),
+        ("/consents/{consent_id}/copies/{number}", consents.copy),
     ):
         router.add_api_route(path, page, methods=["GET"])
     router.add_api_route(UNFREEZE_PATH, consents.ask_unfreeze, methods=["GET"])

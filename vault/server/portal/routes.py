@@ -1,6 +1,6 @@
 """What becomes of an error of a person's request: a page on the pages, a problem (RFC 9457) in the API."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -77,6 +77,12 @@ _PAGES: Final = (
         "Nothing was opened or changed. Please try again in a few minutes.",
     ),
 )
+_REFUSALS: Final[Mapping[type[Exception], tuple[Problem, str]]] = {
+    ForgedRequestError: (FORBIDDEN, "Send the csrf_token of GET /v1/me as X-CSRF-Token."),
+    NothingHereError: (NOT_FOUND, "There is nothing here that belongs to you."),
+    UnknownError: (NOT_FOUND, "There is nothing here that belongs to you."),
+    StateError: (CONFLICT, "It stands otherwise already; nothing was changed. Read it again."),
+}
 
 
 def page_route(views: Views) -> type[APIRoute]:
@@ -127,16 +133,13 @@ def me_route(cookie_name: str) -> type[APIRoute]:
                             'error="insufficient_user_authentication"'
                         },
                     )
-                except ForgedRequestError:
-                    return problem_response(FORBIDDEN, "Send the csrf_token of GET /v1/me as X-CSRF-Token.")
-                except (NothingHereError, UnknownError):
-                    return problem_response(NOT_FOUND, "There is nothing here that belongs to you.")
                 except InvalidError as error:
                     return problem_response(INVALID, f"{str(error).capitalize()}.")
-                except StateError:
-                    return problem_response(
-                        CONFLICT, "It stands otherwise already; nothing was changed. Read it again."
+                except tuple(_REFUSALS) as error:
+                    problem, detail = next(
+                        answer for kind, answer in _REFUSALS.items() if isinstance(error, kind)
                     )
+                    return problem_response(problem, detail)
 
             return answer
 

@@ -43,7 +43,13 @@ _CONSENT: JsonDict = {
     "frequency": None,
     "data_range": {"first": None, "last": None},
     "data_life_days": 0,
-    "events": [{"event": "granted", "at": "2026-11-24T08:40:00Z"}],
+    "events": [
+        {
+            "event": "granted",
+            "at": "2026-11-24T08:40:00Z",
+            "copy_jws": "eyJhbGciOiJFZDI1NTE5In0.eyJyZWNvcmRfaWQiOiLigKYifQ.c2lnbmF0dXJl",
+        }
+    ],
     "copy_jws": "eyJhbGciOiJFZDI1NTE5In0.eyJyZWNvcmRfaWQiOiLigKYifQ.c2lnbmF0dXJl",
 }
 _LOG_KEYS: JsonDict = {
@@ -257,6 +263,7 @@ class ConsentEventOut(BaseModel):
 
     event: str
     at: datetime
+    copy_jws: str = Field(description="Your signed copy of the consent record as it stood then.")
 
 
 class ConsentOut(BaseModel):

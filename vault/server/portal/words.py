@@ -78,6 +78,11 @@ _CASE_STATES: Final[Mapping[str, str]] = {
     "taken up": "They are looking into it",
     "answered": "They have answered",
 }
+_RECORD_EVENTS: Final[Mapping[str, str]] = {
+    "granted": "given",
+    "withdrawn": "withdrawn",
+    "expired": "expired",
+}
 _CONSENT_EVENTS: Final[Mapping[str, str]] = {
     "consent.granted": "You gave {body} your consent",
     "consent.withdrawn": "You withdrew your consent from {body}",
@@ -225,6 +230,10 @@ class Words:
     def case_state(self, state: str) -> str:
         """How a case stands with the inspectors."""
         return _CASE_STATES[state]
+
+    def consent_event(self, event: str) -> str:
+        """What happened to a consent."""
+        return _RECORD_EVENTS[event]
 
     def happened(self, access: Access) -> str:
         """One line for one entry of the log."""

@@ -55,6 +55,7 @@ def test_every_command_asked_for_is_there() -> None:
         },
         "oauth": {"rotate-key", "keys"},
         "cases": {"list", "show"},
+        "consent": {"verify-copy"},
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
     expected: set[tuple[str, ...]] = {
@@ -76,7 +77,7 @@ def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nonsense"], "No such command 'nonsense'. See `creditvault --help`"),
+        (["gibberish"], "No such command 'gibberish'. See `creditvault --help`"),
         (["body", "nonsense"], "See `creditvault body --help`"),
         (["body", "suspend"], "Missing argument 'BODY'. See `creditvault body suspend --help`"),
         (["body", "suspend", "not-a-uuid", "--reason", "x"], "'BODY'"),

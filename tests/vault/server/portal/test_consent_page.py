@@ -108,11 +108,11 @@ async def test_granting_some_fields_lets_the_body_see_those_until_withdrawn(site
         (consent,) = (await browser.http.get("/v1/me/consents")).json()["consents"]
         assert (consent["fields"], consent["uses"]) == (["FIN.type"], 1)
         page = await browser.get("/consents")
-        await browser.send(page, page.form_to("/consents/"))
+        await browser.send(page, page.form_to(f"/consents/{consent['consent_id']}"))
         refused = await bank.query(token, ENROLLED)
         assert (refused.status_code, refused.json()["rule"]) == (403, "RULES 3.5")
         page = await browser.get("/accesses")
-        assert "Nothing was shown. Your consent did not stand any more." in page.text
+        assert "Nothing was shown. Your consent did not stand: it was withdrawn" in page.text
 
 
 async def test_whoever_was_unknown_consents_like_everybody_and_is_known_then(site: Site) -> None:

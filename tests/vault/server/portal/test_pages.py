@@ -100,7 +100,7 @@ async def test_no_page_holds_anything_of_somebody_else(site: Site) -> None:
                 page = await browser.get(f"/accesses/{access['index']}{suffix}")
                 assert page.status == httpx.codes.NOT_FOUND
                 seen.append(page)
-        seen.append(await browser.get(f"/consents/{consent_id}/copy"))
+        seen.append(await browser.get(f"/consents/{consent_id}/copies/1"))
     assert seen[-1].status == httpx.codes.NOT_FOUND
     secrets = [number, name, str(consent_id), "CONTRACT-2", "LOAN-2", *(one["record_id"] for one in records)]
     for page in seen:
@@ -132,7 +132,7 @@ async def test_withdrawing_takes_one_button_and_counts_at_once(site: Site) -> No
         assert "Your consent is withdrawn." in page.text
         assert "Second Example Bank Withdrawn" in page.text
         assert not [form for form in page.forms if "withdraw" in form.action]
-        copy = await browser.http.get(f"/consents/{consent_id}/copy")
+        copy = await browser.http.get(f"/consents/{consent_id}/copies/1")
         assert copy.text.count(".") == 2
         again = await browser.http.post(
             f"/consents/{consent_id}/withdraw", data={"csrf": (await browser.me())["csrf_token"]}
