@@ -21,6 +21,8 @@ class Kind(IntEnum):
     BODY_STRUCK_OFF = 5
     OFFICER_STOOD_DOWN = 6
     REGISTRAR_STOOD_DOWN = 7
+    FREEZE_BEGUN = 8
+    FREEZE_ENDED = 9
 
 
 _STANDING = text(
@@ -34,6 +36,9 @@ _STANDING = text(
     " WHERE status = 'stood-down'"
     " UNION ALL SELECT :registrar, registrar_id, CAST(:nobody AS uuid) FROM consent.registrar"
     " WHERE status = 'stood-down'"
+    " UNION ALL SELECT :freeze, subject_id, subject_id"
+    " FROM (SELECT DISTINCT ON (subject_id) subject_id, event FROM consent.freeze_event"
+    " ORDER BY subject_id, number DESC) AS newest WHERE event = 'begun'"
 )
 
 
@@ -49,6 +54,7 @@ async def standing(connection: AsyncConnection) -> list[tuple[Kind, UUID, UUID]]
             "struck_off": Kind.BODY_STRUCK_OFF,
             "officer": Kind.OFFICER_STOOD_DOWN,
             "registrar": Kind.REGISTRAR_STOOD_DOWN,
+            "freeze": Kind.FREEZE_BEGUN,
         },
     )
     return [(Kind(kind), of, subject) for kind, of, subject in rows]

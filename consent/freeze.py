@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log.entry import EntryType
 from access_log.log import Event, Writing
 from access_log.payload import Payload
+from consent.endings import Kind
 from consent.errors import StateError
 from consent.journal import Actor
 from consent.permit import Person
@@ -46,6 +47,7 @@ async def begin(writing: Writing, person: Person, *, actor: Actor | None = None)
         StateError: a freeze stands already.
     """
     await _write(writing, person, BEGUN, actor)
+    writing.end(Kind.FREEZE_BEGUN, person.subject_id, person.subject_id)
 
 
 async def end(writing: Writing, person: Person, *, actor: Actor | None = None) -> None:
@@ -60,6 +62,7 @@ async def end(writing: Writing, person: Person, *, actor: Actor | None = None) -
         StateError: none stands.
     """
     await _write(writing, person, ENDED, actor)
+    writing.end(Kind.FREEZE_ENDED, person.subject_id, person.subject_id)
 
 
 async def stands(connection: AsyncConnection, subject_id: UUID) -> bool:

@@ -11,43 +11,58 @@ import structlog
 from access_log.endings import Ending
 from access_log.errors import OutsideLockError
 from access_log.log import Writing
-from consent import bodies, consents, registrars, statutes
+from consent import bodies, consents, freeze, registrars, statutes
 from consent.endings import Kind
 from consent.errors import StateError, UnknownError
-from consent.journal import Actor
+from consent.journal import VAULT
+from consent.permit import Person
 from consent.record import Signer
 from vault.records import subjects
 
-_VAULT: Final = Actor("creditvault", "vault")
 _events = structlog.get_logger()
 
 
 async def _withdraw(writing: Writing, ending: Ending, signer: Signer) -> None:
+    person = await _person(writing, ending)
+    await consents.withdraw(writing, person, ending.object, None, signer, actor=VAULT)
+
+
+async def _freeze(writing: Writing, ending: Ending, _signer: Signer) -> None:
+    await freeze.begin(writing, await _person(writing, ending), actor=VAULT)
+
+
+async def _unfreeze(writing: Writing, ending: Ending, _signer: Signer) -> None:
+    await freeze.end(writing, await _person(writing, ending), actor=VAULT)
+
+
+async def _person(writing: Writing, ending: Ending) -> Person:
     person = await subjects.read(writing.connection, ending.subject)
     if person is None:
         raise UnknownError("this person is not known")
-    await consents.withdraw(writing, person, ending.object, None, signer, actor=_VAULT)
+    return person
 
 
 _APPLY: Final[Mapping[Kind, Callable[[Writing, Ending, Signer], Awaitable[None]]]] = {
     Kind.CONSENT_WITHDRAWN: _withdraw,
+    Kind.FREEZE_BEGUN: _freeze,
+    Kind.FREEZE_ENDED: _unfreeze,
     Kind.AUTHORIZATION_REVOKED: lambda writing, one, _: statutes.revoke_unsigned(
-        writing, one.object, _reason(one), _VAULT
+        writing, one.object, _reason(one), VAULT
     ),
     Kind.BODY_SUSPENDED: lambda writing, one, _: bodies.suspend_body(
-        writing, one.object, _reason(one), _VAULT
+        writing, one.object, _reason(one), VAULT
     ),
     Kind.BODY_REINSTATED: lambda writing, one, _: bodies.reinstate_body(
-        writing, one.object, _reason(one), _VAULT
+        writing, one.object, _reason(one), VAULT
     ),
     Kind.BODY_STRUCK_OFF: lambda writing, one, _: bodies.strike_off_body(
-        writing, one.object, _reason(one), _VAULT
+        writing, one.object, _reason(one), VAULT
     ),
     Kind.OFFICER_STOOD_DOWN: lambda writing, one, _: bodies.stand_down_officer(
-        writing, one.object, _reason(one), _VAULT
+        writing, one.object, _reason(one), VAULT
     ),
     Kind.REGISTRAR_STOOD_DOWN: lambda writing, one, _: registrars.stand_down_registrar(
-        writing, one.object, _reason(one), _VAULT
+        writing, one.object, _reason(one), VAULT
     ),
 }
 

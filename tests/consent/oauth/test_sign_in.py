@@ -244,7 +244,7 @@ async def test_an_answer_of_somebody_else_proves_nothing(
 ) -> None:
     provider.metadata = metadata
     with pytest.raises(NotConfirmedError):
-        await sign_in(provider, party(provider), **returned)
+        await sign_in(provider, party(provider), ANY_WAY, **returned)
     assert provider.requests == [], "the code was sent nowhere"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from access_log.endings import NOBODY, Ending
 from access_log.errors import OutsideLockError
-from consent import bodies, consents, registrars, statutes
+from consent import bodies, consents, freeze, registrars, statutes
 from consent.endings import Kind, standing
 from consent.errors import StateError
 from tests.consent.registers import OPERATOR, Registered, new_consent, register_all
@@ -34,6 +34,7 @@ class Scene:
             first = await registrars.read_registrar(connection, self.registered.first.registrar_id)
             authorization = await statutes.read_authorization(connection, self.registered.authorization)
             (consent,) = await consents.of_person(connection, self.subject)
+            frozen = await freeze.stands(connection, self.subject)
         assert court is not None
         assert first is not None
         assert authorization is not None
@@ -43,6 +44,7 @@ class Scene:
             "registrar": first.status,
             "authorization": authorization.state,
             "consent": consent.events[-1].event,
+            "freeze": "begun" if frozen else "ended",
         }
 
     def object_of(self, kind: Kind) -> tuple[UUID, UUID]:
@@ -55,6 +57,8 @@ class Scene:
             Kind.BODY_STRUCK_OFF: (self.registered.court, NOBODY),
             Kind.OFFICER_STOOD_DOWN: (self.registered.clerk, NOBODY),
             Kind.REGISTRAR_STOOD_DOWN: (self.registered.first.registrar_id, NOBODY),
+            Kind.FREEZE_BEGUN: (self.subject, self.subject),
+            Kind.FREEZE_ENDED: (self.subject, self.subject),
         }[kind]
 
     async def reapply(self, *endings: Ending) -> int:
@@ -83,6 +87,7 @@ _ENDS = {
     Kind.BODY_STRUCK_OFF: ("body", "struck-off"),
     Kind.OFFICER_STOOD_DOWN: ("officer", "stood-down"),
     Kind.REGISTRAR_STOOD_DOWN: ("registrar", "stood-down"),
+    Kind.FREEZE_BEGUN: ("freeze", "begun"),
 }
 
 
@@ -114,6 +119,15 @@ async def test_a_reinstatement_is_done_once_more_where_the_body_is_suspended(sce
     assert (await scene.status())["body"] == "struck-off"
 
 
+async def test_the_end_of_a_freeze_is_done_once_more_where_one_stands(scene: Scene) -> None:
+    of, subject = scene.object_of(Kind.FREEZE_ENDED)
+    ended = Ending(Kind.FREEZE_ENDED, 0, 3, bytes(32), of, subject)
+    assert await scene.reapply(ended) == 0
+    await scene.reapply(Ending(Kind.FREEZE_BEGUN, 0, 3, bytes(32), of, subject))
+    assert await scene.reapply(ended) == 1
+    assert (await scene.status())["freeze"] == "ended"
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 async def test_what_was_lost_altogether_needs_nothing(scene: Scene, kind: Kind) -> None:
     before = await scene.status()
@@ -137,13 +151,18 @@ async def test_whoever_ends_something_has_it_kept(scene: Scene) -> None:
         await bodies.strike_off_body(writing, registered.court, "it closed", OPERATOR)
         await bodies.stand_down_officer(writing, registered.clerk, "left", OPERATOR)
         await registrars.stand_down_registrar(writing, registered.first.registrar_id, "retired", OPERATOR)
+        one = (await person(scene.vault, ENROLLED)).person
+        await freeze.begin(writing, one)
+        await freeze.end(writing, one)
     kept = scene.kept()
     assert [each.kind for each in kept] == list(Kind)
     for each in kept:
         assert (each.object, each.subject) == scene.object_of(Kind(each.kind))
     async with scene.vault.engine.connect() as connection:
         known = await standing(connection)
+    # A freeze that ended is nothing that stands.
     final = {each.object: (Kind(each.kind), each.object, each.subject) for each in kept}
+    del final[scene.subject]
     assert sorted(known) == sorted(final.values())
 
 
