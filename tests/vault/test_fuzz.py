@@ -56,6 +56,7 @@ async def credentials(served: Served) -> dict[str, Credentials]:
             "cases",
             "entries",
             "entry",
+            "flags",
             "overdue-covert-cases",
         )
     }

@@ -4,7 +4,7 @@ Every route is a POST, because every use changes something: it adds an entry to 
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -29,6 +29,9 @@ from vault.inspection.schemas import (
     EntriesIn,
     EntriesOut,
     EntryIn,
+    FlagOut,
+    FlagsIn,
+    FlagsOut,
     InspectedEntryOut,
     ListedEntryOut,
     NothingIn,
@@ -125,6 +128,21 @@ class InspectionApi:
         ]
         return OverdueOut(cases=cases, use_receipt=used.receipt)
 
+    async def flags(self, presented: Presented, inspector: Inspector, asked: FlagsIn) -> Answer:
+        """What about queries struck the vault. No flag ever held one up; people say what it means."""
+        used = await inspected.flags_raised(self._log, presented, inspector, asked.after)
+        if isinstance(used, UseRefused):
+            return used
+        more = len(used.found) == inspected.LONGEST_PAGE
+        return FlagsOut(
+            flags=[
+                FlagOut(index=one.index, raised_at=one.raised_at, **asdict(one.flag) if one.flag else {})
+                for one in used.found
+            ],
+            next=used.found[-1].index if more else None,
+            use_receipt=used.receipt,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Route:
@@ -147,6 +165,7 @@ def inspection_router(log: Log, protection: Protection) -> APIRouter:
         _Route(
             "/overdue-covert-cases", api.overdue, NothingIn, OverdueOut, "Who should have been told by now"
         ),
+        _Route("/flags", api.flags, FlagsIn, FlagsOut, "What about queries struck the vault"),
         _Route("/cases", cases.all, CasesIn, CasesOut, "Cases of queries somebody does not recognise"),
         _Route("/cases/read", cases.one, CaseIn, CaseOut, "One case"),
         _Route("/cases/take-up", cases.take_up, CaseIn, ChangedCaseOut, "Take up a case"),

@@ -291,3 +291,55 @@ class ChangedCaseOut(ListedCaseOut):
     model_config = ConfigDict(json_schema_extra={"examples": [{**_CASE, "use_receipt": _RECEIPT}]})
 
     use_receipt: str
+
+
+class FlagsIn(Closed):
+    """`POST /v1/inspection/flags`."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra={"examples": [{}]}
+    )
+
+    after: Index | None = Field(None, description="`next` of the page before.")
+
+
+class FlagOut(BaseModel):
+    """A pattern of queries; the entries say who asked what."""
+
+    index: int = Field(description="Of the entry that raised it.")
+    raised_at: datetime
+    kind: str | None = Field(None, description="Null once its content is gone.")
+    body: UUID | None = None
+    officer: UUID | None = Field(None, description="Null where the body as a whole is meant.")
+    entries: list[int] = Field([], description="Indexes of the queries, at most 100.")
+    count: int = Field(0, description="How many queries there are.")
+
+
+class FlagsOut(BaseModel):
+    """One page, the oldest flag first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "flags": [
+                        {
+                            "index": 77,
+                            "raised_at": "2026-11-03T02:00:00Z",
+                            "kind": "many persons in a short time",
+                            "body": "4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11",
+                            "officer": "5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11",
+                            "entries": [41, 43],
+                            "count": 2,
+                        }
+                    ],
+                    "next": 77,
+                    "use_receipt": _RECEIPT,
+                }
+            ]
+        }
+    )
+
+    flags: list[FlagOut]
+    next: int | None = Field(description="Ask for the next page `after` this. Null: this is the last.")
+    use_receipt: str

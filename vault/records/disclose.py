@@ -44,7 +44,9 @@ from vault.catalogue.catalogue import Catalogue
 from vault.crypto.errors import CryptoError
 from vault.records import covert, store
 from vault.records.choose import NOTHING, Choice, category_of, choose, opened_versions
+from vault.records.flags import raise_flags
 from vault.records.keys import VaultKeys
+from vault.records.neighbours import Neighbours
 from vault.records.opening import Opened, Opener, Wanted
 from vault.records.owed import Owed, Unreleased
 from vault.records.query import (
@@ -59,6 +61,7 @@ from vault.records.query import (
     TooFast,
     TurnedAway,
 )
+from vault.records.watch import Flag
 
 REPEAT_WINDOW = timedelta(minutes=10)
 _ASKED: Final = b"query v1\0"
@@ -118,15 +121,26 @@ class Disclosure:
         keys: the vault's keys.
         catalogue: which fields are open to whom, and what is never shown.
         rates: how fast bodies and officers may ask.
+        neighbours: watches the identity numbers asked about.
         window: seconds a first query waits for others.
         most: most queries in one transaction.
     """
 
     def __init__(
-        self, log: Log, keys: VaultKeys, catalogue: Catalogue, rates: Rates, *, window: float, most: int
+        self,
+        log: Log,
+        keys: VaultKeys,
+        catalogue: Catalogue,
+        rates: Rates,
+        neighbours: Neighbours,
+        *,
+        window: float,
+        most: int,
     ) -> None:
         self._log = log
         self._rates = rates
+        self._neighbours = neighbours
+        self._flagging: set[asyncio.Task[None]] = set()
         self._waits: dict[tuple[UUID, UUID], float] = {}
         self._keys = keys
         self._catalogue = catalogue
@@ -183,7 +197,23 @@ class Disclosure:
                 opening = writing.payloads[one.position].opening(Party.BODY)
                 one.proof = LogProof(writing.receipts[one.position], dict(opening))
                 one.entry = writing.indexes[one.position]
+                self._watch(one, writing.indexes[one.position])
         return await self._release(pending)
+
+    def _watch(self, one: _Pending, index: int) -> None:
+        """Flags neighbours beside the answer, which waits for no flag and is never kept back by one."""
+        query = one.query
+        flag = self._neighbours.see(query.body_id, query.officer_id, query.identifier, index, monotonic())
+        if flag is not None:
+            task = asyncio.create_task(self._flag(flag))
+            self._flagging.add(task)
+            task.add_done_callback(self._flagging.discard)
+
+    async def _flag(self, flag: Flag) -> None:
+        try:
+            await raise_flags(self._log, [flag])
+        except AccessLogError as error:
+            _events.error("flag_not_raised", kind=flag.kind, entry=flag.entries[-1], exc_info=error)
 
     # Steps 2 to 4, under the head lock.
 

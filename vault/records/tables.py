@@ -133,3 +133,19 @@ access_case = Table(
     CheckConstraint("state IN ('open', 'taken up', 'answered')", name="state"),
     CheckConstraint("(state = 'answered') = (answered_index IS NOT NULL)", name="answer"),
 )
+
+# Where the log has flags; what they say is sealed there.
+flag = Table(
+    "flag",
+    metadata,
+    Column("flag_index", BigInteger, primary_key=True, autoincrement=False, comment="of its entry"),
+    Column("raised_at", DateTime(timezone=True), nullable=False),
+)
+
+# How far the log's entries were watched for flags.
+watched = Table(
+    "watched",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+)

@@ -21,13 +21,15 @@ from consent import cases
 from consent.inspection import Inspector
 from consent.oauth.protection import Presented
 from consent.permit import Person
-from vault.records import covert, store
+from vault.records import covert, flags, store
 from vault.records.covert import OverdueCase
+from vault.records.flags import RaisedFlag
 from vault.rights.inspections import Purpose, Used, UseRefused, use
 
 OPENED: Final = "entry opened"
 LISTED: Final = "entries listed"
 OVERDUE: Final = "overdue covert cases read"
+FLAGS: Final = "flags read"
 LOOKED_AT: Final = "opened by an inspector"
 LONGEST_PAGE: Final = 100
 """Most entries on one page of a list."""
@@ -196,6 +198,21 @@ async def overdue(
         return await covert.overdue_cases(writing.connection, LONGEST_PAGE)
 
     return await use(log, presented, inspector, Purpose(OVERDUE, {}), act)
+
+
+async def flags_raised(
+    log: Log, presented: Presented, inspector: Inspector, after: int | None
+) -> Used[Sequence[RaisedFlag]] | UseRefused:
+    """One page of flags, the oldest first.
+
+    Raises:
+        AccessError, AccessLogError, CryptoError: as `inspections.use`.
+    """
+
+    async def act(writing: Writing) -> Sequence[RaisedFlag]:
+        return await flags.list_flags(writing.connection, log, after=after, most=LONGEST_PAGE)
+
+    return await use(log, presented, inspector, Purpose(FLAGS, {"after": after}), act)
 
 
 async def _nothing(_writing: Writing) -> None:

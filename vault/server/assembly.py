@@ -44,7 +44,9 @@ from vault.records.keys import (
     LogSealer,
     VaultKeys,
 )
+from vault.records.neighbours import Neighbours
 from vault.records.signers import LogSigners
+from vault.records.watch import Measures
 from vault.rights.reapply import reapplier
 from vault.server.database import application_engine
 from vault.server.settings import Settings
@@ -112,6 +114,17 @@ def passphrase(settings: Settings) -> str:
             "no passphrase for the keyring: set CREDITVAULT_PASSPHRASE_FILE to a file of mode 0600 with it"
         )
     return found
+
+
+def measures(settings: Settings, catalogue: Catalogue) -> Measures:
+    """From when on something about queries strikes one."""
+    return Measures(
+        settings.watch_first_hour,
+        settings.watch_last_hour,
+        settings.watch_many_persons,
+        settings.watch_same_person,
+        catalogue.timezone,
+    )
 
 
 async def _first_keyring(settings: Settings, engine: AsyncEngine) -> FileKeyring:
@@ -183,6 +196,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
                 keys,
                 catalogue,
                 Rates(settings.body_queries_per_minute, settings.officer_queries_per_minute),
+                Neighbours(settings.watch_neighbours),
                 window=settings.batch_window_ms / 1000,
                 most=settings.batch_max,
             ),

@@ -148,6 +148,23 @@ class Settings(BaseSettings):
     officer_queries_per_minute: int = Field(
         300, ge=1, le=10_000_000, description="The same for one officer of a body."
     )
+    watch_first_hour: int = Field(
+        7, ge=0, le=23, description="From which hour on queries are no longer flagged as out of hours (K)."
+    )
+    watch_last_hour: int = Field(
+        21, ge=1, le=24, description="From which hour on they are again; weekends always (K)."
+    )
+    watch_many_persons: int = Field(
+        60, ge=2, description="Persons asked about by one officer in ten minutes that are flagged (K)."
+    )
+    watch_same_person: int = Field(
+        5, ge=2, description="Queries of one body about one person in ten minutes that are flagged (K)."
+    )
+    watch_neighbours: int = Field(
+        5,
+        ge=2,
+        description="Neighbouring identity numbers of one officer in ten minutes, flagged (K).",
+    )
     statement_timeout_ms: int = Field(10_000, ge=100, description="Longest database statement.")
     sign_in_issuer: str | None = Field(
         None,

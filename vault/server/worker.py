@@ -24,8 +24,9 @@ from consent.oauth import replay
 from consent.record import Signer
 from vault.records import covert
 from vault.records.covert_counts import count_last_month
+from vault.records.flags import Watching
 from vault.rights import expiry
-from vault.server.assembly import open_vault
+from vault.server.assembly import measures, open_vault
 from vault.server.database import DatabaseDownError
 from vault.server.logging import configure
 from vault.server.portal import sessions
@@ -35,6 +36,7 @@ JOBS_SCHEMA = "jobs"
 _WITNESS = "* * * * * */10"
 _HEARTBEAT = "*/10 * * * *"
 _PUBLISH = "* * * * *"
+_WATCH = "* * * * *"
 _GRACE_SECONDS = 10
 _events = structlog.get_logger()
 
@@ -97,6 +99,7 @@ async def run_worker(settings: Settings, database_url: str) -> None:
             roots_minutes=settings.roots_minutes,
             witnessing=vault.witnessing,
             publish_to=settings.publish_dir,
+            watching=Watching(vault.log, measures(settings, vault.catalogue)),
         )
         try:
             async with queue.open_async():
@@ -126,6 +129,14 @@ async def disclose_covert_cases(log: Log) -> int:
     if disclosed:
         _events.info("covert_cases_disclosed", count=disclosed)
     return disclosed
+
+
+async def watch_queries(watching: Watching) -> int:
+    """Flags what about the newest queries strikes one; returns how many flags. Nothing is held up by it."""
+    raised = await watching.run()
+    if raised:
+        _events.warning("flags_raised", count=raised)
+    return raised
 
 
 async def remove_expired_rows(log: Log) -> int:
@@ -161,6 +172,7 @@ def worker_app(  # noqa: C901 -- one job after the other
     roots_minutes: int = 10,
     witnessing: Witnessing | None = None,
     publish_to: Path | None = None,
+    watching: Watching | None = None,
 ) -> procrastinate.App:
     """The queue with every periodic job of this release.
 
@@ -206,6 +218,7 @@ def worker_app(  # noqa: C901 -- one job after the other
         async def _witness(timestamp: int) -> None:  # noqa: ARG001 -- the same
             await ask_witnesses(log, witnessing)
 
+    _add_watching(queue, watching)
     if publish_to is not None:
 
         @queue.periodic(cron=_PUBLISH)
@@ -214,3 +227,13 @@ def worker_app(  # noqa: C901 -- one job after the other
             await publish_log(log, roots, publish_to, None if witnessing is None else witnessing.policy)
 
     return queue
+
+
+def _add_watching(queue: procrastinate.App, watching: Watching | None) -> None:
+    if watching is None:
+        return
+
+    @queue.periodic(cron=_WATCH)
+    @queue.task(name="watch", queueing_lock="watch", pass_context=False)
+    async def _watch(timestamp: int) -> None:  # noqa: ARG001 -- periodic jobs are told their moment
+        await watch_queries(watching)

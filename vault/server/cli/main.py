@@ -23,6 +23,7 @@ from vault.server.cli import (
     docs,
     doctor,
     enrolling,
+    flags,
     log,
     oauth,
     officer,
@@ -57,6 +58,7 @@ app.add_typer(basis.app, name="basis")
 app.add_typer(authorization.app, name="authorization")
 app.add_typer(cases.app, name="cases")
 app.add_typer(consent.app, name="consent")
+app.add_typer(flags.app, name="flags")
 app.add_typer(log.app, name="log")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(witness.app, name="witness")
