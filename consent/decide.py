@@ -108,6 +108,11 @@ def decide(
     return _permit(request, state)
 
 
+def query_rules(route: Route) -> tuple[rules.Rule, ...]:
+    """The rules of sections 1 to 7 on a route, in the order they are asked in."""
+    return _QUERY_RULES[route]
+
+
 def decide_record(
     facts: RecordFacts, today: date, data_range: DataRange = EVERY_DATE
 ) -> Displayable | Withheld:

@@ -20,6 +20,7 @@ from vault.server.cli import (
     body,
     cases,
     consent,
+    deciding,
     docs,
     doctor,
     enrolling,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 serving.add_to(app)
 app.command(name="doctor")(doctor.doctor)
+app.command(name="decide")(deciding.decide)
 app.command(name="enrol")(enrolling.enrol)
 app.add_typer(body.app, name="body")
 app.add_typer(officer.app, name="officer")

@@ -60,7 +60,7 @@ def test_every_command_asked_for_is_there() -> None:
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
     expected: set[tuple[str, ...]] = {
-        (name,) for name in ("serve", "migrate", "worker", "demo", "enrol", "doctor", "docs")
+        (name,) for name in ("serve", "migrate", "worker", "demo", "enrol", "doctor", "docs", "decide")
     }
     expected |= {(group,) for group in groups}
     expected |= {(group, name) for group, names in groups.items() for name in names}
