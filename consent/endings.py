@@ -23,6 +23,7 @@ class Kind(IntEnum):
     REGISTRAR_STOOD_DOWN = 7
     FREEZE_BEGUN = 8
     FREEZE_ENDED = 9
+    MANDATE_ENDED = 10
 
 
 _STANDING = text(
@@ -39,6 +40,7 @@ _STANDING = text(
     " UNION ALL SELECT :freeze, subject_id, subject_id"
     " FROM (SELECT DISTINCT ON (subject_id) subject_id, event FROM consent.freeze_event"
     " ORDER BY subject_id, number DESC) AS newest WHERE event = 'begun'"
+    " UNION ALL SELECT :mandate, mandate_id, subject_id FROM consent.mandate WHERE ended_at IS NOT NULL"
 )
 
 
@@ -55,6 +57,7 @@ async def standing(connection: AsyncConnection) -> list[tuple[Kind, UUID, UUID]]
             "officer": Kind.OFFICER_STOOD_DOWN,
             "registrar": Kind.REGISTRAR_STOOD_DOWN,
             "freeze": Kind.FREEZE_BEGUN,
+            "mandate": Kind.MANDATE_ENDED,
         },
     )
     return [(Kind(kind), of, subject) for kind, of, subject in rows]

@@ -255,6 +255,27 @@ consent_use = Table(
     CheckConstraint("uses >= 0 AND period >= 0 AND period_uses >= 0", name="counts"),
 )
 
+mandate = Table(
+    "mandate",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("mandate_id", Uuid, primary_key=True),
+    Column("representative_id", Uuid, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("rights", ARRAY(Text), nullable=False),
+    Column("document_hash", LargeBinary, comment="SHA-256, where there is a document"),
+    Column("given_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True), comment="when one of the two ended it"),
+    CheckConstraint("representative_id <> subject_id", name="somebody_else"),
+    CheckConstraint("kind IN ('lawyer', 'relative', 'other')", name="kind"),
+    CheckConstraint(
+        "cardinality(rights) > 0 AND rights <@ ARRAY['read', 'withdraw', 'freeze']", name="rights"
+    ),
+    CheckConstraint("octet_length(document_hash) = 32", name="document_hash"),
+    CheckConstraint("expires_at > given_at AND ended_at >= given_at", name="validity"),
+)
+
 freeze_event = Table(
     "freeze_event",
     metadata,

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from access_log.log import Log
-from consent import consents
+from consent import consents, mandates
 from consent.consents import SignedRecord
 from consent.errors import UnknownError
+from consent.mandates import Mandate
 from consent.record import Signer
 from vault.records import subjects
 
@@ -24,12 +25,21 @@ class Withdrawn:
     receipt: str
 
 
-async def withdraw(log: Log, signer: Signer, subject_id: UUID, consent_id: UUID) -> Withdrawn:
+async def withdraw(
+    log: Log, signer: Signer, subject_id: UUID, consent_id: UUID, mandate: Mandate | None = None
+) -> Withdrawn:
     """Takes a consent back, for the next query already. No reason is asked for, and none is owed.
+
+    Args:
+        log: the log.
+        signer: signs the person's copy.
+        subject_id: whose consent it is.
+        consent_id: which.
+        mandate: under which a representative does it; None where the person does.
 
     Raises:
         UnknownError: the person has no such consent; whether somebody else has is not told.
-        StateError: it was withdrawn before.
+        StateError: it was withdrawn before, or the mandate does not stand.
         AccessLogError: the log cannot append; the consent stands, or its withdrawal does and a retry finds
             it.
     """
@@ -37,6 +47,9 @@ async def withdraw(log: Log, signer: Signer, subject_id: UUID, consent_id: UUID)
         person = await subjects.read(writing.connection, subject_id)
         if person is None:
             raise UnknownError("this person has no such consent")
-        record = await consents.withdraw(writing, person, consent_id, None, signer)
+        if mandate is not None:
+            await mandates.require_standing(writing, mandate)
+        actor = None if mandate is None else mandate.actor
+        record = await consents.withdraw(writing, person, consent_id, None, signer, actor=actor)
     # Durable and raised: from here on no query passes under it, and the person may be told so.
     return Withdrawn(record, writing.receipts[0])

@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from access_log.log import Log
-from consent import freeze
+from consent import freeze, mandates
 from consent.errors import UnknownError
+from consent.mandates import Mandate
 from vault.crypto.provider import Mac
 from vault.records import subjects
 from vault.records.keys import VaultKeys
@@ -22,6 +23,23 @@ async def begin(log: Log, keys: VaultKeys, scheme: str, mac: Mac) -> str:
         person = await subjects.find_or_add(log, keys, writing, scheme, mac)
         await freeze.begin(writing, person)
     # Durable and raised: from here on no query passes, and the person may be told so.
+    return writing.receipts[0]
+
+
+async def begin_for(log: Log, mandate: Mandate) -> str:
+    """The same by a representative. Returns the receipt.
+
+    Raises:
+        UnknownError: the vault does not know whom they act for any more.
+        StateError: a freeze stands already, or the mandate does not.
+        AccessLogError: the log cannot append.
+    """
+    async with log.writing() as writing:
+        await mandates.require_standing(writing, mandate)
+        person = await subjects.read(writing.connection, mandate.subject_id)
+        if person is None:
+            raise UnknownError("the vault does not know this person")
+        await freeze.begin(writing, person, actor=mandate.actor)
     return writing.receipts[0]
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from access_log.entry import EntryType
 from access_log.log import Event, Log
 from access_log.payload import Payload
+from consent import mandates
+from consent.mandates import Mandate
 from consent.permit import Annotation
 from vault.crypto.errors import CryptoError
 from vault.records import store
@@ -40,10 +42,19 @@ class OwnRecord:
     supporting: Mapping[str, Any]
 
 
-async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list[OwnRecord], str | None]:
+async def own_records(
+    log: Log, keys: VaultKeys, subject_id: UUID, mandate: Mandate | None = None
+) -> tuple[list[OwnRecord], str | None]:
     """Everything held about a person, and the receipt of this view; an unknown person has neither.
 
+    Args:
+        log: the log.
+        keys: open the records.
+        subject_id: who they are about.
+        mandate: under which a representative looks; None where the person does.
+
     Raises:
+        StateError: the mandate does not stand.
         AccessLogError: the log cannot append; nothing was opened.
         CryptoError: keys cannot be used now, or a record does not open.
     """
@@ -52,14 +63,16 @@ async def own_records(log: Log, keys: VaultKeys, subject_id: UUID) -> tuple[list
         row = await store.subject(writing.connection, subject_id)
         if row is None:
             return [], None
+        if mandate is not None:
+            await mandates.require_standing(writing, mandate)
         records = await store.own(writing.connection, subject_id)
         opened = [ChosenVersion(record, tuple(record.sealed), _no_annotations()) for record in records]
         payload = Payload.create(
             EntryType.RIGHTS,
             {
                 "event": "own records viewed",
-                "actor": str(subject_id),
-                "actor_role": "subject",
+                "actor": str(subject_id) if mandate is None else mandate.actor.name,
+                "actor_role": "subject" if mandate is None else mandate.actor.role,
                 "object": [[str(one.record.record_id), one.record.version] for one in opened],
                 "subject": str(subject_id),
             },

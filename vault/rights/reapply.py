@@ -11,7 +11,7 @@ import structlog
 from access_log.endings import Ending
 from access_log.errors import OutsideLockError
 from access_log.log import Writing
-from consent import bodies, consents, freeze, registrars, statutes
+from consent import bodies, consents, freeze, mandates, registrars, statutes
 from consent.endings import Kind
 from consent.errors import StateError, UnknownError
 from consent.journal import VAULT
@@ -35,6 +35,10 @@ async def _unfreeze(writing: Writing, ending: Ending, _signer: Signer) -> None:
     await freeze.end(writing, await _person(writing, ending), actor=VAULT)
 
 
+async def _end_mandate(writing: Writing, ending: Ending, _signer: Signer) -> None:
+    await mandates.end(writing, await _person(writing, ending), ending.object, VAULT)
+
+
 async def _person(writing: Writing, ending: Ending) -> Person:
     person = await subjects.read(writing.connection, ending.subject)
     if person is None:
@@ -46,6 +50,7 @@ _APPLY: Final[Mapping[Kind, Callable[[Writing, Ending, Signer], Awaitable[None]]
     Kind.CONSENT_WITHDRAWN: _withdraw,
     Kind.FREEZE_BEGUN: _freeze,
     Kind.FREEZE_ENDED: _unfreeze,
+    Kind.MANDATE_ENDED: _end_mandate,
     Kind.AUTHORIZATION_REVOKED: lambda writing, one, _: statutes.revoke_unsigned(
         writing, one.object, _reason(one), VAULT
     ),

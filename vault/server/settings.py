@@ -182,8 +182,8 @@ class Settings(BaseSettings):
         "",
         pattern=r"^([a-z]+=[^=,\s]+( [^=,\s]+)*(,[a-z]+=[^=,\s]+( [^=,\s]+)*)*)?$",
         description="Which `acr` the provider must state for what, any of those named, for instance "
-        "`read=low high,grant=high`. One can `read`, `grant` a consent, `unfreeze` them, and take "
-        "the log's `keys`; what is not named here needs what `read` needs.",
+        "`read=low high,grant=high`. One can `read`, `grant` a consent, `unfreeze` them, `appoint` a "
+        "representative, and take the log's `keys`; what is not named here needs what `read` needs.",
     )
     sign_in_fresh_seconds: int = Field(
         300,

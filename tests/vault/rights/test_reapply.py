@@ -8,11 +8,13 @@ import pytest
 
 from access_log.endings import NOBODY, Ending
 from access_log.errors import OutsideLockError
-from consent import bodies, consents, freeze, registrars, statutes
+from consent import bodies, consents, freeze, mandates, registrars, statutes
 from consent.endings import Kind, standing
 from consent.errors import StateError
+from consent.journal import Actor
+from consent.mandates import NewMandate, Relation, Right
 from tests.consent.registers import OPERATOR, Registered, new_consent, register_all
-from tests.vault.people import ENROLLED, enrol, person
+from tests.vault.people import ENROLLED, OTHER, enrol, person
 from vault.rights.own_consents import withdraw
 from vault.rights.reapply import reapplier
 from vault.server.assembly import Vault
@@ -26,6 +28,7 @@ class Scene:
     registered: Registered
     consent: UUID
     subject: UUID
+    mandate: UUID
 
     async def status(self) -> dict[str, str]:
         async with self.vault.engine.connect() as connection:
@@ -35,6 +38,7 @@ class Scene:
             authorization = await statutes.read_authorization(connection, self.registered.authorization)
             (consent,) = await consents.of_person(connection, self.subject)
             frozen = await freeze.stands(connection, self.subject)
+            (mandate,) = await mandates.of_person(connection, self.subject)
         assert court is not None
         assert first is not None
         assert authorization is not None
@@ -45,6 +49,7 @@ class Scene:
             "authorization": authorization.state,
             "consent": consent.events[-1].event,
             "freeze": "begun" if frozen else "ended",
+            "mandate": "stands" if mandate.ended_at is None else "ended",
         }
 
     def object_of(self, kind: Kind) -> tuple[UUID, UUID]:
@@ -59,6 +64,7 @@ class Scene:
             Kind.REGISTRAR_STOOD_DOWN: (self.registered.first.registrar_id, NOBODY),
             Kind.FREEZE_BEGUN: (self.subject, self.subject),
             Kind.FREEZE_ENDED: (self.subject, self.subject),
+            Kind.MANDATE_ENDED: (self.mandate, self.subject),
         }[kind]
 
     async def reapply(self, *endings: Ending) -> int:
@@ -73,11 +79,13 @@ class Scene:
 @pytest.fixture
 async def scene(vault: Vault) -> Scene:
     registered = await register_all(vault.log)
-    await enrol(vault, registered.bank, ENROLLED)
-    row = await person(vault, ENROLLED)
+    await enrol(vault, registered.bank, ENROLLED, OTHER)
+    row, other = await person(vault, ENROLLED), await person(vault, OTHER)
     async with vault.log.writing() as writing:
         granted = await consents.grant(writing, row.person, new_consent(registered.bank), vault.keeper)
-    return Scene(vault, registered, granted.consent_id, row.person.subject_id)
+        new = NewMandate(Relation.LAWYER, frozenset(Right), 30)
+        given = await mandates.give(writing, row.person, other.person, new)
+    return Scene(vault, registered, granted.consent_id, row.person.subject_id, given.mandate_id)
 
 
 _ENDS = {
@@ -88,6 +96,7 @@ _ENDS = {
     Kind.OFFICER_STOOD_DOWN: ("officer", "stood-down"),
     Kind.REGISTRAR_STOOD_DOWN: ("registrar", "stood-down"),
     Kind.FREEZE_BEGUN: ("freeze", "begun"),
+    Kind.MANDATE_ENDED: ("mandate", "ended"),
 }
 
 
@@ -154,6 +163,7 @@ async def test_whoever_ends_something_has_it_kept(scene: Scene) -> None:
         one = (await person(scene.vault, ENROLLED)).person
         await freeze.begin(writing, one)
         await freeze.end(writing, one)
+        await mandates.end(writing, one, scene.mandate, Actor.subject(scene.subject))
     kept = scene.kept()
     assert [each.kind for each in kept] == list(Kind)
     for each in kept:

@@ -10,6 +10,7 @@ from fastapi.security import APIKeyCookie
 
 from consent.consents import Consent
 from consent.freeze import BEGUN, FreezeEvent
+from consent.mandates import Right
 from vault.rights.accesses import Access
 from vault.rights.own_records import OwnRecord
 from vault.schemas import DisplayOut, DocumentOut, ProblemOut, SourceOut
@@ -67,26 +68,27 @@ class OwnApi:
 
     async def me(self, request: Request) -> MeOut:
         """Also gives the token that every POST must carry."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require_any(request)
         return MeOut(
             display_name=session.display_name,
             csrf_token=session.csrf,
             signed_in_at=session.opened_at,
             expires_at=session.expires_at,
             ends_at=session.ends_at,
-            known=session.subject_id is not None,
+            known=session.own_id is not None,
+            mandate=None if session.mandate is None else session.mandate.mandate_id,
         )
 
     async def accesses(self, request: Request) -> AccessesOut:
         """Every entry about you, refused queries included, each with what proves it."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         return AccessesOut(accesses=[self._access(one) for one in await self._own.accesses(session)])
 
     async def access(
         self, request: Request, index: Annotated[int, Path(ge=0, le=_LARGEST_INDEX)]
     ) -> AccessProofOut:
         """Check it offline: `python -m access_log check-opening RECEIPT OPENING --log-key KEY`."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         access, receipt = await self._own.access(session, index)
         return AccessProofOut(**self._access(access).model_dump(), receipt=receipt)
 
@@ -129,19 +131,19 @@ class OwnApi:
 
     async def records(self, request: Request) -> OwnRecordsOut:
         """Everything held about you, shown to others or not. Looking is logged."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         records, receipt = await self._own.records(session)
         return OwnRecordsOut(records=[self._record(one) for one in records], receipt=receipt)
 
     async def consents(self, request: Request) -> ConsentsOut:
         """Each with your signed copy."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         now = datetime.now(UTC)
         return ConsentsOut(consents=[self._consent(one, now) for one in await self._own.consents(session)])
 
     async def freezes(self, request: Request) -> FreezeOut:
         """Whether one stands, and every beginning and end."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         return self._freeze(await self._own.freezes(session))
 
     async def freeze(
@@ -150,7 +152,7 @@ class OwnApi:
         x_csrf_token: Annotated[str | None, Header(description="`csrf_token` of GET /v1/me")] = None,
     ) -> FrozenOut:
         """Effective with the next query: nobody can ask with a consent of yours until you end it."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.FREEZE)
         session.check_form(x_csrf_token)
         return FrozenOut(frozen=True, receipt=await self._own.freeze(session))
 
@@ -171,7 +173,7 @@ class OwnApi:
         x_csrf_token: Annotated[str | None, Header(description="`csrf_token` of GET /v1/me")] = None,
     ) -> WithdrawnOut:
         """Effective with the next query. No reason is asked for."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.WITHDRAW)
         session.check_form(x_csrf_token)
         done = await self._own.withdraw(session, consent_id)
         return WithdrawnOut(

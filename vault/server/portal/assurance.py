@@ -21,6 +21,7 @@ class Act(StrEnum):
     GRANT = "grant"
     UNFREEZE = "unfreeze"
     KEYS = "keys"
+    APPOINT = "appoint"
 
 
 SENSITIVE: Final = frozenset(Act) - {Act.READ}

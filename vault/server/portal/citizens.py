@@ -37,8 +37,9 @@ class SessionCitizens:
         self._keys = keys
 
     async def signed_in(self, request: Request) -> CitizenSession | None:
-        """Who is signed in; None when nobody is."""
-        return await self._sessions.read(request)
+        """Who is signed in, for themselves alone: nobody grants for another. None when nobody is."""
+        session = await self._sessions.read(request)
+        return None if session is None else session.themselves
 
     def may_grant(self, signed_in: SignedIn) -> bool:
         """Whether they signed in surely and recently enough to grant a consent."""

@@ -27,6 +27,13 @@ class WeakSignInError(PortalError):
         self.act = act
 
 
+class NotEntrustedError(PortalError):
+    """A representative wants to do what their mandate does not cover, or nobody can be entrusted with."""
+
+    def __init__(self) -> None:
+        super().__init__("Your mandate does not cover this. Act for yourself, or ask whoever appointed you.")
+
+
 class ForgedRequestError(PortalError):
     """The request does not carry the token of the session: it may come from another site."""
 

@@ -24,6 +24,19 @@ def read_consent_id(text: str) -> UUID:
     Raises:
         NothingHereError: it is none.
     """
+    return _read_id(text)
+
+
+def read_mandate_id(text: str) -> UUID:
+    """The number of a mandate.
+
+    Raises:
+        NothingHereError: it is none.
+    """
+    return _read_id(text)
+
+
+def _read_id(text: str) -> UUID:
     try:
         found = UUID(text)
     except ValueError:

@@ -3,11 +3,13 @@
 from uuid import UUID
 
 from access_log.material import Material
-from consent import consents, freeze
+from consent import consents, freeze, mandates
 from consent.consents import Consent
 from consent.errors import StateError
 from consent.freeze import FreezeEvent
-from vault.rights import access_cases, accesses, material, own_consents, own_freeze, own_records
+from consent.mandates import Mandate, NewMandate
+from vault.records.query import parse_identifier
+from vault.rights import access_cases, accesses, material, own_consents, own_freeze, own_mandates, own_records
 from vault.rights.access_cases import Opened, OwnCase
 from vault.rights.accesses import Access
 from vault.rights.own_consents import Withdrawn
@@ -61,11 +63,61 @@ class Own:
                 return await access_cases.open_case(vault.log, vault.keys, subject_id, access, words)
         raise NothingHereError
 
+    async def mandates(self, session: CitizenSession) -> tuple[list[Mandate], list[Mandate]]:
+        """Every mandate the person gave, and every one they hold; the newest first."""
+        if session.own_id is None:
+            return [], []
+        async with self._vault.engine.connect() as connection:
+            return (
+                await mandates.of_person(connection, session.own_id),
+                await mandates.of_representative(connection, session.own_id),
+            )
+
+    async def appoint(self, session: CitizenSession, number: str, new: NewMandate) -> None:
+        """Appoints whoever has this identity number, of the same scheme as the person's own.
+
+        Raises:
+            InvalidIdentifierError: it is none.
+            InvalidError: another part breaks a rule.
+            StateError: too many mandates of the person stand.
+        """
+        vault = self._vault
+        identifier = parse_identifier(session.scheme, number, vault.schemes)
+        (blind,) = await vault.keys.blind([identifier])
+        given_to = (identifier.scheme, blind)
+        await own_mandates.appoint(vault.log, vault.keys, (session.scheme, session.blind), given_to, new)
+
+    async def end_mandate(self, session: CitizenSession, mandate_id: UUID) -> None:
+        """Ends a mandate that the person gave or holds.
+
+        Raises:
+            NothingHereError: it is none of theirs.
+            UnknownError: the same.
+            StateError: it does not stand.
+        """
+        if session.own_id is None:
+            raise NothingHereError
+        await own_mandates.end(self._vault.log, session.own_id, mandate_id)
+
+    async def act_under(self, session: CitizenSession, mandate_id: UUID) -> Mandate:
+        """Begins to act for whoever gave the mandate; that stands in their log.
+
+        Raises:
+            NothingHereError: the person holds no such mandate.
+            UnknownError: the same.
+            StateError: it does not stand.
+        """
+        if session.own_id is None:
+            raise NothingHereError
+        return await own_mandates.begin(self._vault.log, session.own_id, mandate_id)
+
     async def records(self, session: CitizenSession) -> tuple[list[OwnRecord], str | None]:
         """Everything held about the person, and the receipt of this view."""
         if session.subject_id is None:
             return [], None
-        return await own_records.own_records(self._vault.log, self._vault.keys, session.subject_id)
+        return await own_records.own_records(
+            self._vault.log, self._vault.keys, session.subject_id, session.mandate
+        )
 
     async def log_keys(self, session: CitizenSession) -> Material:
         """What the person needs to check that no entry about them is hidden.
@@ -115,6 +167,8 @@ class Own:
             StateError: a freeze stands already.
         """
         vault = self._vault
+        if session.mandate is not None:
+            return await own_freeze.begin_for(vault.log, session.mandate)
         return await own_freeze.begin(vault.log, vault.keys, session.scheme, session.blind)
 
     async def unfreeze(self, session: CitizenSession) -> str:
@@ -138,4 +192,6 @@ class Own:
         if session.subject_id is None:
             raise NothingHereError
         vault = self._vault
-        return await own_consents.withdraw(vault.log, vault.keeper.signer, session.subject_id, consent_id)
+        return await own_consents.withdraw(
+            vault.log, vault.keeper.signer, session.subject_id, consent_id, session.mandate
+        )

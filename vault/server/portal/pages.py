@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from access_log.log import Log
 from access_log.verifier_keys import ED25519, VerifierKey
 from consent.freeze import BEGUN, FreezeEvent
+from consent.mandates import Right
 from consent.oauth.adapter import read_answers
 from consent.public_register import read_public_register
 from vault.server.portal.assurance import Act
@@ -44,7 +45,7 @@ class AccessPages:
 
     async def all(self, request: Request, show: str = "", before: str = "") -> Response:
         """The queries, or everything in the person's stream; newest first, some at a time."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         everything = show == "everything"
         found = [
             access
@@ -64,7 +65,7 @@ class AccessPages:
 
     async def one(self, request: Request, index: str) -> Response:
         """One entry, and how to verify it."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         access, _ = await self._own.access(session, read_index(index))
         about = [each for each in await self._own.cases(session) if each.entry == access.index]
         return self._views.page(
@@ -92,13 +93,13 @@ class AccessPages:
 
     async def receipt(self, request: Request, index: str) -> Response:
         """The receipt of one entry, as a file."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         access, receipt = await self._own.access(session, read_index(index))
         return _download(receipt, f"entry-{access.index}.receipt")
 
     async def opening(self, request: Request, index: str) -> Response:
         """What one entry committed to, as a file."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         access, _ = await self._own.access(session, read_index(index))
         if access.opening is None:
             raise NothingHereError
@@ -120,7 +121,7 @@ class RecordPages:
 
     async def all(self, request: Request) -> Response:
         """Everything held about the person. Looking at it is logged."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         records, _ = await self._own.records(session)
         return self._views.page(
             "records.html", session=session, section="records", records=records, now=datetime.now(UTC)
@@ -137,7 +138,7 @@ class ConsentPages:
 
     async def all(self, request: Request, done: str = "") -> Response:
         """Every consent, each with its way back."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         return self._views.page(
             "consents.html",
             session=session,
@@ -150,7 +151,7 @@ class ConsentPages:
 
     async def copy(self, request: Request, consent_id: str, number: str) -> Response:
         """The signed copy that was made at one event, as a file."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.READ)
         consent = await self._own.consent(session, read_consent_id(consent_id))
         for event in consent.events:
             if str(event.number) == number:
@@ -159,14 +160,14 @@ class ConsentPages:
 
     async def withdraw(self, request: Request, consent_id: str) -> Response:
         """Takes a consent back."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.WITHDRAW)
         session.check_form((await read_answers(request)).get("csrf", [""])[0])
         await self._own.withdraw(session, read_consent_id(consent_id))
         return RedirectResponse("/consents?done=withdrawn", HTTPStatus.SEE_OTHER)
 
     async def freeze(self, request: Request) -> Response:
         """Lets nobody ask with the person's consent. As easy as a withdrawal: being signed in suffices."""
-        session = await self._sessions.require(request)
+        session = await self._sessions.require(request, right=Right.FREEZE)
         session.check_form((await read_answers(request)).get("csrf", [""])[0])
         await self._own.freeze(session)
         return RedirectResponse("/consents?done=frozen", HTTPStatus.SEE_OTHER)

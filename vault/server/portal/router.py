@@ -14,6 +14,7 @@ from vault.server.portal.citizens import SessionCitizens
 from vault.server.portal.consent_page import NOTICE_PATH, PlainConsentPage
 from vault.server.portal.cookies import TicketCookie
 from vault.server.portal.demo_provider import DemoProvider, demo_provider_router
+from vault.server.portal.mandate_pages import mandates_router
 from vault.server.portal.own import Own
 from vault.server.portal.pages import pages_router
 from vault.server.portal.routes import me_route, page_route
@@ -74,6 +75,7 @@ def open_portal(vault: Vault) -> Portal:
     router = APIRouter()
     own = Own(vault)
     router.include_router(pages_router(own, sessions, views, vault.log, as_page))
+    router.include_router(mandates_router(own, sessions, views, as_page))
     router.include_router(sign_in_router(sign_in, sessions, views, as_page))
     router.include_router(me_router(own, sessions, Words(vault.catalogue), me_route(sessions.cookie.name)))
     for path, document in ((NOTICE_PATH, page.document), (STYLE_PATH, views.asset), (ICON_PATH, views.asset)):

@@ -22,6 +22,7 @@ from vault.server.portal.assurance import Act
 from vault.server.portal.citizens import SIGN_IN_PATH, sign_in_url
 from vault.server.portal.errors import (
     ForgedRequestError,
+    NotEntrustedError,
     NothingHereError,
     NotSignedInError,
     SignInBrokenError,
@@ -50,6 +51,7 @@ def _note_outage(error: Exception) -> None:
 # The first row that fits is the page; without words of its own it says what the error says.
 _PAGES: Final = (
     ((ForgedRequestError,), None, HTTPStatus.FORBIDDEN, "Nothing was changed", None),
+    ((NotEntrustedError,), None, HTTPStatus.FORBIDDEN, "This is not yours to do", None),
     ((SignInNotSetUpError,), None, HTTPStatus.SERVICE_UNAVAILABLE, "Sign-in is not available", None),
     ((ProviderDownError,), _note_sign_in, HTTPStatus.SERVICE_UNAVAILABLE, "You are not signed in", None),
     ((SignInBrokenError, SignInError), _note_sign_in, HTTPStatus.BAD_REQUEST, "You are not signed in", None),
@@ -79,6 +81,7 @@ _PAGES: Final = (
 )
 _REFUSALS: Final[Mapping[type[Exception], tuple[Problem, str]]] = {
     ForgedRequestError: (FORBIDDEN, "Send the csrf_token of GET /v1/me as X-CSRF-Token."),
+    NotEntrustedError: (FORBIDDEN, "The mandate this session acts under does not cover that."),
     NothingHereError: (NOT_FOUND, "There is nothing here that belongs to you."),
     UnknownError: (NOT_FOUND, "There is nothing here that belongs to you."),
     StateError: (CONFLICT, "It stands otherwise already; nothing was changed. Read it again."),

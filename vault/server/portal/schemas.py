@@ -74,6 +74,7 @@ _ME: JsonDict = {
     "expires_at": "2026-11-24T09:00:00Z",
     "ends_at": "2026-11-24T09:30:00Z",
     "known": True,
+    "mandate": None,
 }
 _RECORD: JsonDict = {
     "record_id": "0c1d8a52-31a5-4c0f-9a3e-6a1b2c3d4e5f",
@@ -109,6 +110,7 @@ class MeOut(BaseModel):
     expires_at: datetime = Field(description="When the session is over if no more requests come.")
     ends_at: datetime = Field(description="When it is over in any case.")
     known: bool = Field(description="Whether the vault knows this person; if not, nothing is held.")
+    mandate: UUID | None = Field(description="Under which the session acts for somebody else, if it does.")
 
 
 class AccessBodyOut(BaseModel):

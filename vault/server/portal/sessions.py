@@ -6,22 +6,30 @@ they are here is asked anew with each request: someone enrolled meanwhile is fou
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.requests import Request
 
+from consent import mandates
+from consent.mandates import Mandate, Right
 from consent.oauth.citizens import SignedIn
 from vault.crypto.provider import Mac
 from vault.crypto.tickets import Ticket
 from vault.records import subjects
 from vault.server.portal.assurance import Act, Assurance, Proof
 from vault.server.portal.cookies import TicketCookie
-from vault.server.portal.errors import ForgedRequestError, NotSignedInError, WeakSignInError
+from vault.server.portal.errors import (
+    ForgedRequestError,
+    NotEntrustedError,
+    NotSignedInError,
+    WeakSignInError,
+)
 from vault.server.portal.tables import citizen_session, single_use
 
 
@@ -44,6 +52,9 @@ class CitizenSession(SignedIn):
         opened_at: when they did.
         expires_at: when it is over if nothing more comes.
         ends_at: when it is over in any case.
+        own_id: the person who is signed in; None while the vault does not know them. `subject_id` is who they
+            act for, most often themselves.
+        mandate: under which they act for somebody else; None where they act for themselves.
     """
 
     scheme: str
@@ -52,6 +63,13 @@ class CitizenSession(SignedIn):
     opened_at: datetime
     expires_at: datetime
     ends_at: datetime
+    own_id: UUID | None
+    mandate: Mandate | None = None
+
+    @property
+    def themselves(self) -> "CitizenSession":
+        """The same person, acting for nobody else."""
+        return replace(self, subject_id=self.own_id, mandate=None)
 
     def check_form(self, token: str | None) -> None:
         """Whether a form, or a request to the API, comes from the person's own page.
@@ -72,6 +90,7 @@ class _Content(Struct, frozen=True):
     key_version: int
     acr: str | None
     authenticated_at: datetime | None
+    mandate: UUID | None = None
 
 
 _CONTENT = msgspec.json.Decoder(_Content)
@@ -149,8 +168,11 @@ class Sessions:
             content = _CONTENT.decode(ticket.open(row.sealed))
             blind = Mac(content.key_version, content.blind)
             person = await subjects.find(connection, content.scheme, blind)
+            own_id = None if person is None else person.subject_id
+            # Asked anew with each request: a mandate that has ended gives nothing from then on.
+            mandate = await _standing(connection, own_id, content.mandate)
         return CitizenSession(
-            subject_id=None if person is None else person.subject_id,
+            subject_id=own_id if mandate is None else mandate.subject_id,
             csrf=ticket.token,
             display_name=content.display_name,
             scheme=content.scheme,
@@ -159,10 +181,32 @@ class Sessions:
             opened_at=row.opened_at,
             expires_at=row.expires_at,
             ends_at=row.ends_at,
+            own_id=own_id,
+            mandate=mandate,
         )
 
-    async def require(self, request: Request, act: Act = Act.READ) -> CitizenSession:
+    async def require(
+        self, request: Request, act: Act = Act.READ, *, right: Right | None = None
+    ) -> CitizenSession:
         """The same, for what only a signed-in person may do.
+
+        Args:
+            request: which.
+            act: how surely they must have signed in.
+            right: what a mandate must cover for a representative to do it; None: nobody does it for another.
+
+        Raises:
+            NotSignedInError: nobody is signed in.
+            WeakSignInError: somebody is, but not surely or recently enough for this.
+            NotEntrustedError: they act for somebody who did not entrust them with this.
+        """
+        session = await self.require_any(request, act)
+        if session.mandate is not None and right not in session.mandate.rights:
+            raise NotEntrustedError
+        return session
+
+    async def require_any(self, request: Request, act: Act = Act.READ) -> CitizenSession:
+        """The same, whatever mandate they act under: for what is done for nobody but themselves.
 
         Raises:
             NotSignedInError: nobody is signed in.
@@ -174,6 +218,27 @@ class Sessions:
         if not self.suffices(session, act):
             raise WeakSignInError(act)
         return session
+
+    async def act_under(self, request: Request, mandate_id: UUID | None) -> None:
+        """Lets the session act under this mandate from now on; under None, for themselves.
+
+        Raises:
+            NotSignedInError: nobody is signed in.
+        """
+        ticket = self.cookie.read(request)
+        if ticket is None:
+            raise NotSignedInError
+        mine = (citizen_session.c.place == ticket.place) & (citizen_session.c.expires_at > func.now())
+        async with self._engine.begin() as connection:
+            sealed = (
+                await connection.execute(select(citizen_session.c.sealed).where(mine).with_for_update())
+            ).scalar_one_or_none()
+            if sealed is None:
+                raise NotSignedInError
+            content = msgspec.structs.replace(_CONTENT.decode(ticket.open(sealed)), mandate=mandate_id)
+            await connection.execute(
+                update(citizen_session).where(mine).values(sealed=ticket.seal(msgspec.json.encode(content)))
+            )
 
     def suffices(self, session: CitizenSession, act: Act) -> bool:
         """Whether this person signed in surely and recently enough for this."""
@@ -192,6 +257,15 @@ class Sessions:
         of_it = citizen_session.c.provider_session == _digest(provider_session)
         async with self._engine.begin() as connection:
             return (await connection.execute(delete(citizen_session).where(of_it))).rowcount
+
+
+async def _standing(
+    connection: AsyncConnection, own_id: UUID | None, mandate_id: UUID | None
+) -> Mandate | None:
+    if own_id is None or mandate_id is None:
+        return None
+    found = await mandates.find(connection, own_id, mandate_id)
+    return found if found is not None and found.stands(datetime.now(UTC)) else None
 
 
 async def remove_expired(connection: AsyncConnection) -> int:

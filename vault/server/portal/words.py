@@ -83,6 +83,23 @@ _RECORD_EVENTS: Final[Mapping[str, str]] = {
     "withdrawn": "withdrawn",
     "expired": "expired",
 }
+_MANDATE_KINDS: Final[Mapping[str, str]] = {
+    "lawyer": "Lawyer",
+    "relative": "Relative",
+    "other": "Somebody else",
+}
+_MANDATE_RIGHTS: Final[Mapping[str, str]] = {
+    "read": "see who asked, the records and the consents",
+    "withdraw": "withdraw consents",
+    "freeze": "freeze the consents",
+}
+_REPRESENTED: Final[Mapping[str, str]] = {
+    "own records viewed": "Your representative looked at your records",
+    "consent.withdrawn": "Your representative withdrew your consent from {body}",
+    "freeze.begun": "Your representative froze your consents",
+    "mandate.used": "Your representative began to act for you",
+    "mandate.ended": "Your representative ended their mandate",
+}
 _CONSENT_EVENTS: Final[Mapping[str, str]] = {
     "consent.granted": "You gave {body} your consent",
     "consent.withdrawn": "You withdrew your consent from {body}",
@@ -108,6 +125,8 @@ _CAPACITIES: Final[Mapping[str, str]] = {
 }
 _RIGHTS: Final[Mapping[str, str]] = {
     "own records viewed": "You looked at your records",
+    "mandate.given": "You appointed a representative",
+    "mandate.ended": "You ended a mandate",
     material.GIVEN: "You downloaded the keys of your log",
     covert.DISCLOSED: "{body} had asked about you, and a court let you be told only now",
     access_cases.NOT_RECOGNISED: "You said that you do not recognise a query",
@@ -231,6 +250,14 @@ class Words:
         """How a case stands with the inspectors."""
         return _CASE_STATES[state]
 
+    def mandate_kind(self, kind: str) -> str:
+        """What a representative is to a person."""
+        return _MANDATE_KINDS[kind]
+
+    def mandate_right(self, right: str) -> str:
+        """What a representative may do."""
+        return _MANDATE_RIGHTS[right]
+
     def consent_event(self, event: str) -> str:
         """What happened to a consent."""
         return _RECORD_EVENTS[event]
@@ -245,12 +272,12 @@ class Words:
         if access.type is EntryType.NOT_RELEASED:
             return "An answer about you was stopped and never left the vault"
         event = str(access.details.get("event"))
-        if access.type is EntryType.CONSENT and event in _CONSENT_EVENTS:
-            return _CONSENT_EVENTS[event].format(body=body)
         if access.type is EntryType.RECORD:
             kinds = ", ".join(self.category(code) for code in _categories(access.details.get("object")))
             return f"{body} handed in a record: {kinds}"
-        return _RIGHTS[event].format(body=body) if event in _RIGHTS else event.capitalize()
+        represented = access.details.get("actor_role") == "representative"
+        said = _REPRESENTED if represented else {**_CONSENT_EVENTS, **_RIGHTS}
+        return said[event].format(body=body) if event in said else event.capitalize()
 
     def today(self, now: datetime) -> date:
         """The legal date."""

@@ -1,0 +1,88 @@
+"""My representatives: whom I appoint, for what, and the end of that; and beginning to act for somebody."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log.log import Log
+from consent import mandates
+from consent.errors import StateError, UnknownError
+from consent.journal import Actor
+from consent.mandates import Mandate, NewMandate
+from consent.permit import Person
+from vault.crypto.provider import Mac
+from vault.records import subjects
+from vault.records.keys import VaultKeys
+
+
+async def appoint(
+    log: Log, keys: VaultKeys, person: tuple[str, Mac], representative: tuple[str, Mac], new: NewMandate
+) -> tuple[Mandate, str]:
+    """Appoints a representative; whichever of the two the vault does not know is made. With the receipt.
+
+    Args:
+        log: the log.
+        keys: persons get their key there.
+        person: who appoints: identifier scheme and blind index.
+        representative: whom, likewise.
+        new: for what.
+
+    Raises:
+        InvalidError: a part breaks a rule; nobody was made.
+        StateError: too many mandates of this person stand.
+        ProviderError: the key provider does not answer; nothing was written.
+        AccessLogError: the log cannot append.
+    """
+    async with log.writing() as writing:
+        giver = await subjects.find_or_add(log, keys, writing, *person)
+        given_to = await subjects.find_or_add(log, keys, writing, *representative)
+        made = await mandates.give(writing, giver, given_to, new)
+    # Durable and raised: from here on the representative may act.
+    return made, writing.receipts[0]
+
+
+async def end(log: Log, own_id: UUID, mandate_id: UUID) -> str:
+    """Ends a mandate that one gave or was given, for the next request already. Returns the receipt.
+
+    Args:
+        log: the log.
+        own_id: the person who ends it.
+        mandate_id: which.
+
+    Raises:
+        UnknownError: they neither gave it nor were given it.
+        StateError: it does not stand.
+        AccessLogError: the log cannot append.
+    """
+    async with log.writing() as writing:
+        held = await mandates.find(writing.connection, own_id, mandate_id)
+        actor = Actor.subject(own_id) if held is None else held.actor
+        giver_id = own_id if held is None else held.subject_id
+        giver = await _known(writing.connection, giver_id)
+        await mandates.end(writing, giver, mandate_id, actor)
+    return writing.receipts[0]
+
+
+async def begin(log: Log, own_id: UUID, mandate_id: UUID) -> Mandate:
+    """Writes down in the person's stream that their representative begins to act for them.
+
+    Raises:
+        UnknownError: they were given no such mandate.
+        StateError: it does not stand.
+        AccessLogError: the log cannot append; nothing may be done under it.
+    """
+    async with log.writing() as writing:
+        found = await mandates.find(writing.connection, own_id, mandate_id)
+        if found is None:
+            raise UnknownError("this person was given no such mandate")
+        if not found.stands(writing.now):
+            raise StateError("this mandate does not stand")
+        mandates.use(writing, await _known(writing.connection, found.subject_id), found)
+    return found
+
+
+async def _known(connection: AsyncConnection, subject_id: UUID) -> Person:
+    person = await subjects.read(connection, subject_id)
+    if person is None:
+        raise UnknownError("the vault does not know this person any more")
+    return person
