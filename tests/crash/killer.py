@@ -86,17 +86,21 @@ class Statement:
 
 @dataclass(frozen=True)
 class Commit:
-    """Before or after the commit of a transaction that appended to the log; no other commit counts."""
+    """Before or after the commit of a transaction that sent a statement; no other commit counts.
+
+    The statement is named by a part of its text: by default, one that appends to the log.
+    """
 
     when: When
+    part: str = _APPENDS
 
     def wrap(self, trigger: Trigger) -> None:
-        """Follows the transactions that append."""
+        """Follows the transactions that send it."""
         appended: set[int] = set()
         commit = PGDialectAsync_psycopg.do_commit
 
         def sent(connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
-            if _APPENDS in statement:
+            if self.part in statement:
                 appended.add(id(connection.connection))
 
         def do_commit(dialect: PGDialectAsync_psycopg, connection: Any) -> None:
@@ -250,6 +254,18 @@ CHANGING_KEYS: dict[str, Step] = {
 }
 """Steps of a change of the log's keys, beside those of everything that appends."""
 
+_TAKES_OUT = "INSERT INTO access_log.archived"
+DROPPING: dict[str, Step] = {
+    "before-range-is-recorded": Statement("before", _TAKES_OUT),
+    "after-range-is-recorded": Statement("after", _TAKES_OUT),
+    "before-detaching": Statement("before", "DETACH PARTITION"),
+    "after-detaching": Statement("after", "DETACH PARTITION"),
+    "after-dropping": Statement("after", "DROP TABLE access_log."),
+    "before-drop-is-committed": Commit("before", _TAKES_OUT),
+    "after-drop-is-committed": Commit("after", _TAKES_OUT),
+}
+"""Steps of taking a range of entries out of the database, in their order."""
+
 RECOVERING = (
     "after-head-lock",
     "before-sign",
@@ -267,7 +283,7 @@ def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
     steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
-    steps[name].wrap(Trigger(int(nth), Path(armed)))
+    (steps | DROPPING)[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 
