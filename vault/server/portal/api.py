@@ -191,6 +191,7 @@ class OwnApi:
         decision = details.get("decision")
         return AccessOut(
             index=access.index,
+            proof=f"/log/proof/{access.index}",
             time=access.time,
             kind=access.kind,
             body=None

@@ -11,6 +11,7 @@ from vault.schemas import Closed, DisplayOut, SourceOut
 
 _ACCESS: JsonDict = {
     "index": 4711,
+    "proof": "/log/proof/4711",
     "time": "2026-11-24T08:46:00.123Z",
     "kind": "query permitted",
     "body": {"name": "Example Bank", "contact": "privacy@bank.example", "address": "1 Example Street"},
@@ -136,6 +137,10 @@ class AccessOut(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_ACCESS]})
 
     index: int = Field(description="Of the entry in the log.")
+    proof: str = Field(
+        description="Where anybody gets a receipt of the entry, witnessed as soon as witnesses cosigned. "
+        "Who asks there shows an interest in this entry; the receipt of your own page does not."
+    )
     time: datetime
     kind: str
     body: AccessBodyOut | None

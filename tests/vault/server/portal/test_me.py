@@ -64,6 +64,7 @@ async def test_who_asked_what_for_and_on_which_basis(site: Site) -> None:
         await browser.sign_in(ENROLLED)
         refused, permitted, *_ = (await browser.http.get("/v1/me/accesses")).json()["accesses"]
         proof = (await browser.http.get(f"/v1/me/accesses/{permitted['index']}")).json()
+        newer = await browser.http.get(permitted["proof"])
     assert permitted["decision"] == "permitted"
     assert permitted["body"]["name"] == "Example District Court"
     assert permitted["officer_role"] == "case officer"
@@ -83,6 +84,7 @@ async def test_who_asked_what_for_and_on_which_basis(site: Site) -> None:
     key = VerifierKey.parse(site.vault.log.key.verifier_key())
     verified = verify_receipt(proof["receipt"], [key])
     assert verified.index == permitted["index"]
+    assert verify_receipt(newer.text, [key]).entry == verified.entry
     assert check_opening(verified.entry, proof["opening"])["fields"] == ["FIN.type"]
 
 
