@@ -4,22 +4,26 @@ The number of those who are not told yet is all that may be known of them. An en
 states it once a month has ended; its opening stands beside it for everybody.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from access_log.durable import DurableFolder
 from access_log.entry import EntryType
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Party, Payload
 from vault.records.tables import covert_count
 
 COUNTED = "covert cases counted"
+_FILE = "covert"
 _COUNT = text(
     "SELECT count(*) FILTER (WHERE opened_at >= :begin) AS opened,"
     " count(*) FILTER (WHERE ends_at >= :end) AS standing,"
@@ -88,6 +92,27 @@ async def published(connection: AsyncConnection) -> list[CovertCount]:
         )
         for row in rows
     ]
+
+
+async def publish_counts(log: Log, root: Path, size: int) -> None:
+    """Puts the counts beside a published log, as `covert` (log FORMAT 6): what `/log/covert` answers.
+
+    Args:
+        log: the log.
+        root: the folder it is published into.
+        size: how many entries that folder covers; a month whose entry is behind them waits.
+
+    Raises:
+        FolderError: the folder cannot be written to, or another process publishes into it.
+    """
+    async with log.engine.connect() as connection:
+        counted = [asdict(one) for one in await published(connection) if one.index < size]
+    content = json.dumps({"months": counted}, ensure_ascii=False, separators=(",", ":")).encode()
+    folder = DurableFolder(root)
+    with folder.held():
+        if not await asyncio.to_thread(folder.holds, _FILE, content):
+            await asyncio.to_thread(folder.put, [(_FILE, content)])
+        await asyncio.to_thread(folder.settle)
 
 
 async def _publish(log: Log, month: int, numbers: Mapping[str, int], index: int, payload: Payload) -> None:

@@ -23,7 +23,7 @@ from access_log.witnessed.publishing import publish_witnessed
 from consent.oauth import replay
 from consent.record import Signer
 from vault.records import covert
-from vault.records.covert_counts import count_last_month
+from vault.records.covert_counts import count_last_month, publish_counts
 from vault.records.flags import Watching
 from vault.rights import expiry
 from vault.server.assembly import measures, open_vault
@@ -57,6 +57,7 @@ async def publish_log(log: Log, roots: RootsLog, folder: Path, policy: Policy | 
     try:
         done = await publish(log, folder)
         await publish_roots(roots, folder)
+        await publish_counts(log, folder, done.size)
         if policy is not None:
             await publish_witnessed(log, folder, policy)
     except AccessLogError as error:

@@ -1,8 +1,10 @@
 """Covert cases from the registrars' terms to the person's page: over HTTP, on a real vault."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +30,7 @@ from vault.crypto.blind import DEMO_ID, Identifier
 from vault.crypto.errors import CryptoError
 from vault.records import covert
 from vault.records.covert import StreamOwners, disclose_due, overdue
-from vault.records.covert_counts import count_last_month
+from vault.records.covert_counts import count_last_month, publish_counts
 from vault.rights.accesses import Access, accesses
 from vault.rights.material import give_material
 from vault.server.portal.fictitious import fictitious_identity
@@ -290,7 +292,7 @@ async def test_a_covert_stream_of_no_case_is_found(case: Covert) -> None:
     assert "a covert stream belongs to no case: who opened it hides queries" in reasons
 
 
-async def test_how_many_cases_there_were_is_published_once_a_month(case: Covert) -> None:
+async def test_how_many_cases_there_were_is_published_once_a_month(case: Covert, tmp_path: Path) -> None:
     await case.ask()
     case.as_owner(
         "UPDATE vault.covert_case SET opened_at = date_trunc('month', now() AT TIME ZONE 'UTC')"
@@ -307,3 +309,10 @@ async def test_how_many_cases_there_were_is_published_once_a_month(case: Covert)
     assert said["object"] == {name: month[name] for name in ("month", "opened", "standing", "disclosed")}
     assert "subject" not in said
     assert (await case.audit()).sound
+    # Beside a static copy of the log it stands once that covers its entry.
+    folder = tmp_path / "published"
+    await publish_counts(case.log, folder, month["index"])
+    assert json.loads((folder / "covert").read_bytes()) == {"months": []}
+    for _ in range(2):
+        await publish_counts(case.log, folder, month["index"] + 1)
+        assert json.loads((folder / "covert").read_bytes()) == {"months": [month]}

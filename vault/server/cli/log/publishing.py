@@ -16,6 +16,7 @@ from access_log.roots.log import RootsLog
 from access_log.roots.publishing import publish_roots
 from access_log.witness import remembered
 from access_log.witnessed.publishing import publish_witnessed
+from vault.records.covert_counts import publish_counts
 from vault.server.assembly import open_roots, witness_policy
 from vault.server.cli.output import AsJson, print_json, progress
 from vault.server.database import check_schema, database_urls
@@ -88,6 +89,7 @@ async def _once(roots: RootsLog, place: Path, policy: Policy | None, *, whole: b
 
         published = await publish_log(roots.log, place, whole=whole, progress=show)
         await publish_roots(roots, place)
+        await publish_counts(roots.log, place, published.size)
         if policy is not None:
             await publish_witnessed(roots.log, place, policy)
     return published
