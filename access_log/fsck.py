@@ -14,7 +14,8 @@ database and the keys can show:
     those a document of the log declares lost;
 (7) every entry stands at its place in exactly one stream, with the label of that place, and the stream's row
     names the newest;
-(8) requests belong to entries, and documents to the entries that commit to them;
+(8) requests belong to entries, whose body, digests and time they have, and documents to the entries that
+    commit to them;
 (9) the database's indexes lead to every entry, by its number and by its label;
 (10) if the owners of streams are known: every entry stands in the stream it belongs to (belonging.py).
 

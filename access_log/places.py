@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,7 +19,7 @@ from access_log import labels, reading
 from access_log.belonging import Belonging, Standing
 from access_log.bridging import Bridge
 from access_log.encoding import HASH_SIZE, from_base64
-from access_log.entry import Entry
+from access_log.entry import Entry, EntryType
 from access_log.errors import FormatError
 from access_log.findings import MOST, Findings
 from access_log.indexes import IndexCheck
@@ -37,7 +38,16 @@ _PAYLOADS = text(
     "SELECT index, expiry_id, sealed FROM access_log.payload"
     " WHERE log = :log AND index >= :first AND index < :end"
 )
-_REQUESTS = text("SELECT index FROM access_log.request WHERE log = :log AND index >= :first AND index < :end")
+_REQUESTS = text(
+    "SELECT index, client, octet_length(idempotency_key), octet_length(body),"
+    " CAST(extract(epoch FROM time) * 1000 AS bigint) FROM access_log.request"
+    " WHERE log = :log AND index >= :first AND index < :end"
+)
+_QUERIES = frozenset({EntryType.QUERY_PERMITTED, EntryType.QUERY_REFUSED})
+_CLOCK_MS = 60_000
+"""By how much an entry's time may be ahead of the database's clock (FORMAT 1)."""
+_LONGEST_MS = 600_000
+"""Well over what one transaction takes between the head lock and its statement of requests."""
 _STRAY = text(
     "SELECT index FROM access_log.payload WHERE log = :log AND (index < 0 OR index >= :end)"
     " UNION SELECT index FROM access_log.request WHERE log = :log AND (index < 0 OR index >= :end)"
@@ -59,6 +69,28 @@ class _Place:
     seq: int
     previous: bytes
     about: tuple[str | None, str | None, str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is kept of a request: its client, the lengths of its digests, and when it was written, in ms."""
+
+    client: UUID
+    key: int | None
+    body: int
+    time: int
+
+    def flaw(self, entry: Entry, place: _Place | None) -> str | None:
+        """What does not go with its entry; None if all does, as far as it can be told."""
+        if self.body != HASH_SIZE or self.key not in {None, HASH_SIZE}:
+            return "its digests are none"
+        if not -_CLOCK_MS <= self.time - entry.time <= _LONGEST_MS:
+            return "it was not written when the entry was"
+        if entry.type in _QUERIES and place is not None and place.about is not None:
+            _, body, _ = place.about
+            if body != str(self.client):
+                return "another body asked"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +229,10 @@ class Placement:
         entries = dict(await reading.entries(self.connection, self.log.number, self.log.archive, first, end))
         await self._indexes.compare(entries)
         payloads = {row[0]: (row[1], row[2]) for row in await self.connection.execute(_PAYLOADS, asked)}
-        for (index,) in await self.connection.execute(_REQUESTS, asked):
-            self.requests += 1
-            if index not in entries:
-                self.findings.add(index, "a request is kept for it, and there is no such entry")
+        requests = {row[0]: _Request(*row[1:]) for row in await self.connection.execute(_REQUESTS, asked)}
+        self.requests += len(requests)
+        for index in requests.keys() - entries.keys():
+            self.findings.add(index, "a request is kept for it, and there is no such entry")
         for index in payloads.keys() - entries.keys():
             self.findings.add(index, "a payload is kept for it, and there is no such entry")
         standings: list[Standing] = []
@@ -211,6 +243,9 @@ class Placement:
                 self.findings.add(index, str(error))
                 continue
             place = await self._open(index, entry, payloads.get(index))
+            request = requests.get(index)
+            if request is not None and (flaw := request.flaw(entry, place)) is not None:
+                self.findings.add(index, f"the request kept for it was altered: {flaw}")
             if self.linking:
                 stream = await self._link(index, entry, leaf_hash(entries[index]), place, expected)
                 if stream is not None and place is not None and place.about is not None:

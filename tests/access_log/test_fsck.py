@@ -384,6 +384,30 @@ async def test_a_missing_lock_is_found(filled: Filled) -> None:
     assert report.raised is None
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("time = time + interval '1 day'", "not written when the entry was"),
+        ("time = time - interval '1 day'", "not written when the entry was"),
+        ("body = substring(body from 2)", "its digests are none"),
+        ("idempotency_key = '\\x00'", "its digests are none"),
+        ("client = gen_random_uuid()", "another body asked"),
+    ],
+)
+async def test_a_request_that_was_altered_is_named(filled: Filled, change: str, says: str) -> None:
+    client = uuid4()
+    async with filled.log.writing() as writing:
+        payload = Payload.create(EntryType.QUERY_PERMITTED, {"body": str(client)})
+        writing.add(Event(FIRST, payload, RequestMark(uuid4(), client, bytes(32), bytes(32))))
+    (index,) = writing.indexes
+    assert (await filled.examine()).sound
+    filled.alter(f"UPDATE access_log.request SET {change} WHERE index = {index}")
+    (finding,) = (await filled.examine()).findings
+    assert finding.index == index
+    assert finding.reason.startswith("the request kept for it was altered: ")
+    assert says in finding.reason
+
+
 async def test_requests_and_payloads_of_no_entry_are_named(filled: Filled) -> None:
     filled.alter("UPDATE access_log.request SET index = index + 100000 WHERE index = 7")
     filled.alter("INSERT INTO access_log.payload (log, index, expiry_id, sealed) VALUES (1, 700, 203601, '')")
