@@ -1,6 +1,6 @@
 """Runs every benchmark on one fresh stage and prints figures and ratios of this run.
 
-python -m bench [--entries N] [--queries N] [--rows N] [--json]
+python -m bench [--entries N] [--queries N] [--tokens N] [--rows N] [--json]
 python -m bench --scale 10M                             a log of so many entries, and nothing else
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from bench import append, audit, enrolment, large, prefix, proof, publish, query
+from bench import append, audit, authorization, enrolment, large, prefix, proof, publish, query
 from bench.stage import Stage, stage
 
 _PERSONS = 1_000
@@ -25,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--entries", type=int, default=100_000, help="entries to append (default 100000)")
     parser.add_argument("--queries", type=int, default=8_000, help="queries to send (default 8000)")
+    parser.add_argument("--tokens", type=int, default=2_000, help="tokens to ask for (default 2000)")
     parser.add_argument("--rows", type=int, default=10_000, help="rows to enrol (default 10000)")
     parser.add_argument("--batch", type=int, default=1_000, help="entries in one append (default 1000)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -36,6 +37,7 @@ def main() -> int:
         machine = _machine(at)
         _say(options, machine)
         asked = query.measure(at, _PERSONS, options.queries)
+        authorized = authorization.measure(at, options.tokens)
         enrolled = enrolment.measure(at, options.rows, first=_PERSONS + 1)
         appended = append.measure(at, options.entries, options.batch)
         answered = proof.measure(at)
@@ -45,6 +47,7 @@ def main() -> int:
     if options.json:
         figures = {
             "query": asdict(asked),
+            "authorization": asdict(authorized),
             "enrolment": asdict(enrolled),
             "append": asdict(appended),
             "proof": asdict(answered),
@@ -69,6 +72,7 @@ def main() -> int:
         "MB",
         f"{asked.memory_after:.0f} MB afterwards (bar 200)",
     )
+    _say_authorized(authorized)
     _row("enrolment", enrolled.rows, "rows/s", "two records sealed for each (floor 3,000)")
     _row("durable append", appended.batched, "entries/s", f"{appended.batch:,} in each commit (floor 20,000)")
     _row("  64 writers, singles", appended.singles, "entries/s", "floor 3,000")
@@ -118,6 +122,16 @@ def _large(options: argparse.Namespace) -> int:
 def _say_proof(proved: proof.ProofFigures) -> None:
     _row("start", proved.start, "ms", f"at {proved.entries:,} entries (bar 2,000)")
     print(f"{'proof of an entry':<24}{proved.p50:>11.2f} {'ms':<10} p99 {proved.p99:.2f} ms (bar 2)")
+
+
+def _say_authorized(measured: authorization.AuthorizationFigures) -> None:
+    for name, at, bar in (
+        ("token endpoint", measured.token, 300),
+        ("introspection", measured.introspection, 600),
+    ):
+        _row(name, at.load.rate, "/s", f"CPU {at.cpu:.2f} ms each, of one worker (floor {bar})")
+    figure = f"{measured.permission:.3f}"
+    print(f"{'permission of a query':<24}{figure:>11} {'ms CPU':<10} token known, proof, decision (bar 0.5)")
 
 
 def _say_published(published: publish.PublishFigures) -> None:

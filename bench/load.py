@@ -102,13 +102,15 @@ async def run(host: str, port: int, requests: Sequence[bytes], concurrency: int)
     )
 
 
-def post(host: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+def post(
+    host: str, path: str, headers: dict[str, str], body: bytes, media_type: str = "application/json"
+) -> bytes:
     """One prepared POST request."""
     lines = [
         f"POST {path} HTTP/1.1",
         f"Host: {host}",
         f"Content-Length: {len(body)}",
-        "Content-Type: application/json",
+        f"Content-Type: {media_type}",
     ]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
