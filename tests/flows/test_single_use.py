@@ -43,7 +43,6 @@ class Races:
 
     world: World
     http: httpx.AsyncClient
-    browser: Browser
     person: httpx.AsyncClient
     won: Counter[str]
 
@@ -97,10 +96,19 @@ class Races:
 
     async def request_and_code(self) -> None:
         pushed = await self.bank.push(CONSENTED, REDIRECT_URI)
-        page = await self.browser.open(pushed.url)
+        page = await self.signed_in(pushed)
         sent = await self.race("request_uri", 303, 400, (self.decide(page) for _ in range(PARALLEL)))
         (code,) = parse_qs(urlsplit(sent.headers["location"]).query)["code"]
         await self.race("code", 200, 400, (self.exchange(pushed, code) for _ in range(PARALLEL)))
+
+    async def signed_in(self, pushed: Pushed) -> Page:
+        """The consent page, after a sign-in of just now: an old one would not do to grant."""
+        number, _ = fictitious_identity(PERSON)
+        async with Browser(str(self.http.base_url).rstrip("/")) as browser:
+            page = await browser.open(pushed.url)
+            page = await browser.send(page, page.form_with("number"), fill={"number": number})
+            self.person.cookies = browser._http.cookies
+        return page
 
     async def exchange(self, pushed: Pushed, code: str) -> httpx.Response:
         form = {
@@ -136,16 +144,9 @@ async def racing(world: World, server: Server) -> AsyncIterator[Races]:
     async with (
         httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits, trust_env=False) as http,
         httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits, trust_env=False) as person,
-        Browser(server.url) as browser,
     ):
         await world.enrol(http, [1, PERSON])
-        races = Races(world, http, browser, person, Counter())
-        number, _ = fictitious_identity(PERSON)
-        pushed = await races.bank.push(CONSENTED, REDIRECT_URI)
-        page = await browser.open(pushed.url)
-        await browser.send(page, page.form_with("number"), fill={"number": number})
-        person.cookies = browser._http.cookies
-        yield races
+        yield Races(world, http, person, Counter())
 
 
 @pytest.mark.slow
