@@ -35,6 +35,18 @@ _EXAMPLE: Final = {
     ]
 }
 
+_KEYS_EXAMPLE: Final = {
+    "keys": [
+        {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        }
+    ]
+}
+"""The key of RFC 8037 A.2."""
+
 
 def register_router(engine: AsyncEngine) -> APIRouter:
     """`GET /v1/bodies`."""
@@ -59,14 +71,23 @@ def copies_router(signer: Signer) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["register"])
     keys: dict[str, Any] = {"keys": [signer.public_key()]}
     schema: dict[str, Any] = json.loads(SCHEMA.read_text())
+    head = {name: schema[name] for name in ("$schema", "$id", "title", "type")}
 
-    @router.get("/consent-keys", summary="What verifies a citizen's signed copy of a consent")
+    @router.get(
+        "/consent-keys",
+        responses={200: {"content": {"application/json": {"example": _KEYS_EXAMPLE}}}},
+        summary="What verifies a citizen's signed copy of a consent",
+    )
     async def consent_keys(response: Response) -> dict[str, Any]:
         """A JWKS (RFC 7517 §5). Check a copy: `creditvault consent verify-copy FILE --keys JWKS`."""
         response.headers["Cache-Control"] = _SHORT
         return keys
 
-    @router.get("/consent-record-schema", summary="The JSON Schema of a consent record")
+    @router.get(
+        "/consent-record-schema",
+        responses={200: {"content": {"application/json": {"example": head}}}},
+        summary="The JSON Schema of a consent record",
+    )
     async def consent_record_schema(response: Response) -> dict[str, Any]:
         """ISO/IEC TS 27560, as this vault writes it."""
         response.headers["Cache-Control"] = _SHORT

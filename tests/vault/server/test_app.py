@@ -17,7 +17,7 @@ from vault.problems import ALL
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Document = dict[str, Any]
-_OPEN = ("/v1/bodies", "/v1/consent-keys")
+_OPEN = ("/v1/bodies", "/v1/consent-keys", "/v1/consent-record-schema")
 """Routes of the API that need no credentials."""
 
 

@@ -315,12 +315,22 @@ class FreezeEventOut(BaseModel):
 class FreezeOut(BaseModel):
     """Whether the person's consents are frozen."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"frozen": True, "events": [{"event": "begun", "at": "2026-11-02T09:30:00Z"}]}]
+        }
+    )
+
     frozen: bool
     events: list[FreezeEventOut] = Field(description="The newest first.")
 
 
 class FrozenOut(BaseModel):
     """How it stands now."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"frozen": True, "receipt": "c2sp.org/tlog-proof@v1"}]}
+    )
 
     frozen: bool
     receipt: str = Field(description="Of the entry in the access log (FORMAT 11).")
