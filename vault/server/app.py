@@ -17,7 +17,7 @@ from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
 from vault.server.assembly import Vault
 from vault.server.description import describe
-from vault.server.metrics import witness_metrics, worker_metrics
+from vault.server.metrics import expiry_metrics, witness_metrics, worker_metrics
 from vault.server.middleware import RequestBoundary
 from vault.server.portal.router import open_portal
 from vault.server.recovery import Recovery
@@ -118,4 +118,5 @@ def _add_operation(app: FastAPI, vault: Vault) -> None:
     async def metrics() -> Response:
         """Counts and times by route, and how the witnesses stand; nothing about persons."""
         content = worker_metrics(shared_counts()) + await witness_metrics(vault.engine, vault.log.number)
+        content += await expiry_metrics(vault.engine, vault.catalogue)
         return Response(content, media_type=CONTENT_TYPE_LATEST)

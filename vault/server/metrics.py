@@ -4,8 +4,11 @@ Workers of one supervisor count in files of one folder, which each of them adds 
 witnesses are asked by other processes too, so their numbers are read from the database at each scrape.
 """
 
+from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,6 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log.witness import remembered
 from access_log.witness.remembered import Failures, Standing
+from consent.expiring import Expiring, Kind, expiring
+from vault.catalogue import Catalogue
+
+_SOON: Final = timedelta(days=30)
 
 
 class _Witnesses(Collector):
@@ -52,6 +59,33 @@ def worker_metrics(shared: Path | None) -> bytes:
         return generate_latest()
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(shared))  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+class _Expiring(Collector):
+    def __init__(self, found: Iterable[Expiring]) -> None:
+        self._found = Counter(one.kind for one in found)
+
+    def collect(self) -> Iterable[Metric]:
+        """How many of each kind."""
+        expiring_soon = GaugeMetricFamily(
+            "creditvault_expiring_soon", "Grants that end by themselves within 30 days.", labels=["kind"]
+        )
+        for kind in get_args(Kind):
+            expiring_soon.add_metric([kind], self._found[kind])
+        return (expiring_soon,)
+
+
+async def expiry_metrics(engine: AsyncEngine, catalogue: Catalogue) -> bytes:
+    """What ends soon, in the Prometheus text format; nothing while the database does not answer."""
+    now = datetime.now(UTC)
+    try:
+        async with engine.connect() as connection:
+            found = _Expiring(await expiring(connection, _SOON, now=now, today=catalogue.today(now)))
+    except SQLAlchemyError:
+        return b""
+    registry = CollectorRegistry()
+    registry.register(found)
     return generate_latest(registry)
 
 

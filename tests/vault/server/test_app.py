@@ -210,5 +210,6 @@ async def test_numbers_count_routes_and_name_nobody(shared: Served) -> None:
     ):
         assert after[place] == before.get(place, 0) + 1
     assert response.headers["content-type"].startswith("text/plain")
+    assert 'creditvault_expiring_soon{kind="authorization"} 0.0' in response.text
     for value in (court.query["subject"]["number"], str(shared.world.cast["court"].body_id)):
         assert value not in response.text

@@ -9,7 +9,7 @@ import typer
 from consent import bases
 from consent.bases import LegalBasis, NewBasis
 from vault.server.assembly import Vault
-from vault.server.cli.acting import operator, require_known, with_vault
+from vault.server.cli.acting import change, operator, require_known, with_vault
 from vault.server.cli.output import AsJson, examples, print_json, print_table
 
 app = typer.Typer(
@@ -63,6 +63,21 @@ def add(
         print_json({"basis": basis_id})
     else:
         typer.echo(f"registered {code} as {basis_id}")
+
+
+@app.command()
+def end(
+    basis: Annotated[UUID, typer.Argument(metavar="BASIS", help="Id of the legal basis.")],
+    last_day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day in force.")],
+    reason: Annotated[str, typer.Option(help="Why; stands in the register.")],
+) -> None:
+    """State the last day on which a legal basis is in force; what rests on it is refused from then on.
+
+    Example: `creditvault basis end 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --last-day 2027-12-31
+    --reason "repealed"`
+    """
+    change(lambda writing: bases.end_basis(writing, basis, last_day.date(), reason, operator()))
+    typer.echo(f"ends {basis} after {last_day:%Y-%m-%d}")
 
 
 @app.command(name="list")

@@ -6,9 +6,10 @@ from uuid import UUID
 
 import typer
 
-from consent import bodies
+from consent import bodies, conduct
 from consent.bodies import Body, Contact, NewBody
 from consent.body_keys import public_keys, replace_keys
+from consent.conduct import Conduct, Mark
 from consent.oauth.errors import KeysNotFetchedError
 from consent.oauth.jwks_uri import PublishedKeys
 from vault.server.assembly import Vault
@@ -112,6 +113,54 @@ def reinstate(body: BodyId, reason: Reason) -> None:
     """
     change(lambda writing: bodies.reinstate_body(writing, body, reason, operator()))
     typer.echo(f"reinstated {body}")
+
+
+@app.command(name="strike-off")
+def strike_off(
+    body: BodyId, reason: Reason, appeal: Annotated[str | None, typer.Option(help="Where to appeal.")] = None
+) -> None:
+    """Strike a body off the register, for good; it takes effect on the next query.
+
+    Example: `creditvault body strike-off 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "sold data"`
+    """
+    change(lambda writing: bodies.strike_off_body(writing, body, reason, operator(), appeal=appeal))
+    typer.echo(f"struck off {body}")
+
+
+@app.command()
+def mark(
+    body: BodyId,
+    reason: Reason,
+    kind: Annotated[Mark, typer.Option(help="What it was.")] = "warning",
+    appeal: Annotated[str | None, typer.Option(help="Where to appeal.")] = None,
+) -> None:
+    """Write a warning or a violation into a body's conduct file; its status stays.
+
+    Example: `creditvault body mark 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "asked without a case"`
+    """
+    change(lambda writing: conduct.mark(writing, body, kind, reason, operator(), appeal=appeal))
+    typer.echo(f"wrote a {kind} into the file of {body}")
+
+
+@app.command(name="conduct")
+def conduct_file(body: BodyId, as_json: AsJson = False) -> None:
+    """Show a body's conduct file: warnings, violations, and every change of its status.
+
+    Example: `creditvault body conduct 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11`
+    """
+
+    async def work(vault: Vault) -> list[Conduct]:
+        async with vault.engine.connect() as connection:
+            return await conduct.conduct_file(connection, body)
+
+    found = with_vault(work)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("when", "event", "reason", "appeal", "by"),
+        [(f"{one.at:%Y-%m-%d %H:%M}", one.event, one.reason, one.appeal, one.actor) for one in found],
+    )
 
 
 @app.command(name="list")

@@ -24,6 +24,7 @@ from vault.server.cli import (
     docs,
     doctor,
     enrolling,
+    expiring,
     flags,
     log,
     oauth,
@@ -53,6 +54,7 @@ serving.add_to(app)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="decide")(deciding.decide)
 app.command(name="enrol")(enrolling.enrol)
+app.command(name="expiring")(expiring.list_expiring)
 app.add_typer(body.app, name="body")
 app.add_typer(officer.app, name="officer")
 app.add_typer(registrar.app, name="registrar")

@@ -36,6 +36,19 @@ def add(
         typer.echo(f"registered the officer as {officer_id}")
 
 
+@app.command()
+def end(
+    officer: Annotated[UUID, typer.Argument(metavar="OFFICER", help="Id of the officer.")],
+    reason: Annotated[str, typer.Option(help="Why; stands in the register.")],
+) -> None:
+    """End an officer's right to act, for good; it takes effect on the next query.
+
+    Example: `creditvault officer end 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "left the bank"`
+    """
+    change(lambda writing: bodies.stand_down_officer(writing, officer, reason, operator()))
+    typer.echo(f"ended {officer}")
+
+
 @app.command(name="list")
 def list_all(body: Annotated[UUID, typer.Option(help="Id of the body.")], as_json: AsJson = False) -> None:
     """List the officers of a body.

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from joserfc.jwk import OKPKey
@@ -62,6 +63,19 @@ def add(
         print_json({"registrar": registrar_id})
     else:
         typer.echo(f"registered {name} as {registrar_id}")
+
+
+@app.command()
+def end(
+    registrar: Annotated[UUID, typer.Argument(metavar="REGISTRAR", help="Id of the registrar.")],
+    reason: Annotated[str, typer.Option(help="Why; stands in the register.")],
+) -> None:
+    """End a registrar's right to sign, for good. What was approved before stands.
+
+    Example: `creditvault registrar end 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "left the registry"`
+    """
+    change(lambda writing: registrars.stand_down_registrar(writing, registrar, reason, operator()))
+    typer.echo(f"ended {registrar}")
 
 
 @app.command(name="list")

@@ -36,10 +36,10 @@ COMMANDS = _commands()
 
 def test_every_command_asked_for_is_there() -> None:
     groups = {
-        "body": {"add", "keys", "suspend", "reinstate", "list"},
-        "officer": {"add", "list"},
-        "registrar": {"add", "list", "key"},
-        "basis": {"add", "list"},
+        "body": {"add", "keys", "suspend", "reinstate", "strike-off", "mark", "conduct", "list"},
+        "officer": {"add", "end", "list"},
+        "registrar": {"add", "end", "list", "key"},
+        "basis": {"add", "end", "list"},
         "authorization": {"propose", "approve", "revoke", "list"},
         "log": {
             "show",
@@ -60,7 +60,8 @@ def test_every_command_asked_for_is_there() -> None:
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
     expected: set[tuple[str, ...]] = {
-        (name,) for name in ("serve", "migrate", "worker", "demo", "enrol", "doctor", "docs", "decide")
+        (name,)
+        for name in ("serve", "migrate", "worker", "demo", "enrol", "doctor", "docs", "decide", "expiring")
     }
     expected |= {(group,) for group in groups}
     expected |= {(group, name) for group, names in groups.items() for name in names}

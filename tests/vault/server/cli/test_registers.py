@@ -6,6 +6,7 @@ import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -367,3 +368,63 @@ def test_the_operator_is_whom_the_system_says(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(pwd, "getpwuid", nameless)
     assert acting.operator().name == f"operator:{os.getuid()}"
+
+
+def test_a_conduct_file_holds_warnings_violations_and_every_change_of_status(office: Office) -> None:
+    command, body = office.command, office.body
+    assert command("body", "mark", body, "--reason", "asked without a case").code == 0
+    marked = ("--kind", "violation", "--reason", "sold an answer", "--appeal", "the regulator")
+    assert command("body", "mark", body, *marked).code == 0
+    (one,) = command.good("body", "list")
+    assert one["status"] == "active"
+    assert command("body", "strike-off", body, "--reason", "sold answers").code == 0
+    file = command.good("body", "conduct", body)
+    assert [(one["event"], one["reason"], one["appeal"]) for one in file] == [
+        ("body.registered", None, None),
+        ("body.warned", "asked without a case", None),
+        ("body.violation_found", "sold an answer", "the regulator"),
+        ("body.struck_off", "sold answers", None),
+    ]
+    assert all(one["actor"].startswith("operator:") for one in file)
+    assert "sold an answer" in command("body", "conduct", body).out
+    newest = command.good("log", "show", "--last", "3")
+    assert [one["type"] for one in newest] == ["authorization"] * 3
+    assert "cannot become" in command.refused("body", "reinstate", body, "--reason", "x")
+    assert "no body" in command.refused("body", "mark", NOBODY, "--reason", "x")
+    assert "reason" in command.refused("body", "mark", body, "--reason", " ")
+
+
+def test_officers_registrars_and_bases_end(office: Office) -> None:
+    command = office.command
+    added = command.good("officer", "add", "--body", office.body, "--name", "Li", "--role", "judge")
+    assert command("officer", "end", added["officer"], "--reason", "left").code == 0
+    (officer,) = command.good("officer", "list", "--body", office.body)
+    assert officer["status"] == "stood-down"
+    assert "already" in command.refused("officer", "end", added["officer"], "--reason", "left")
+    proposed = office.proposed()
+    assert command("registrar", "end", office.registrars[1], "--reason", "left").code == 0
+    statuses = {one["registrar_id"]: one["status"] for one in command.good("registrar", "list")}
+    assert statuses[office.registrars[1]] == "stood-down"
+    command.refused("authorization", "approve", proposed, *office.signing(1))
+    assert office.state(proposed) == "proposed"
+    ended = ("basis", "end", office.basis, "--last-day", "2027-12-31", "--reason", "repealed")
+    assert command(*ended).code == 0
+    (basis,) = command.good("basis", "list")
+    assert basis["in_force_until"] == "2027-12-31"
+
+
+def test_what_ends_soon_is_listed(office: Office) -> None:
+    command = office.command
+    proposed = office.proposed()
+    assert command.good("expiring", "--days", "3660") == []
+    assert command("authorization", "approve", proposed, *office.signing(1)).code == 0
+    assert command.good("expiring") == []
+    (one,) = command.good("expiring", "--days", "3660")
+    assert (one["kind"], one["id"], one["what"]) == ("authorization", proposed, "Fictitious [bold]Court")
+    soon = (datetime.now(UTC) + timedelta(days=5)).date().isoformat()
+    assert command("basis", "end", office.basis, "--last-day", soon, "--reason", "repealed").code == 0
+    (basis,) = command.good("expiring")
+    assert (basis["kind"], basis["what"], basis["ends"]) == ("legal basis", "enforcement", soon)
+    assert "enforcement" in command("expiring").out
+    assert command("authorization", "revoke", proposed, *office.signing(0), "--reason", "over").code == 0
+    assert [one["kind"] for one in command.good("expiring", "--days", "3660")] == ["legal basis"]
