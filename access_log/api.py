@@ -5,7 +5,6 @@ is immutable may be kept by every cache for good; what is not there may be there
 or a gap, is kept by none. Pages of any origin may read it all.
 """
 
-import asyncio
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -18,9 +17,8 @@ from access_log.archive import Archive
 from access_log.audit import RECORD
 from access_log.encoding import HASH_SIZE
 from access_log.errors import FormatError, LogStateError
-from access_log.lock import Raised
-from access_log.log import Log
 from access_log.rotate import key_history
+from access_log.stored_log import StoredLog
 from access_log.tiles import WIDTH, Tile, encode_bundle, parse_tile_path
 
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -40,17 +38,14 @@ TILE_ANSWERS: dict[int | str, dict[str, Any]] = {
 TilePath = Annotated[str, Path(description="C2SP tile index: `x001/x234/067`, partial: `067.p/12`")]
 
 
-def log_router(log: Log) -> APIRouter:
-    """The routes under `/log/`."""
-    router = APIRouter(prefix="/log", tags=["log"])
-
-    async def raised() -> Raised:
-        return await asyncio.to_thread(log.outside.read)
+def log_router(log: StoredLog, prefix: str = "/log") -> APIRouter:
+    """The routes under `/log/`, or those of a closed log under its own prefix."""
+    router = APIRouter(prefix=prefix, tags=["log"])
 
     @router.get("/checkpoint", response_class=PlainTextResponse, summary="The newest released checkpoint")
     async def checkpoint() -> Response:
         """A C2SP signed note: origin, size, root, signatures."""
-        return note_answer((await raised()).note)
+        return note_answer((await log.newest()).note)
 
     @router.get("/key", response_class=PlainTextResponse, summary="The log's verifier keys")
     async def key() -> Response:
@@ -77,7 +72,7 @@ def log_router(log: Log) -> APIRouter:
     )
     async def tile(path: TilePath) -> Response:
         """`<level>/<n>[.p/<w>]`: up to 256 hashes; `entries/<n>[.p/<w>]`: up to 256 entries."""
-        size = (await raised()).size
+        size = (await log.newest()).size
         return await tile_answer(log.engine, log.number, size, path, RECORD, archive=log.archive)
 
     for path, answer in (

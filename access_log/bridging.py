@@ -7,12 +7,12 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import labels, reading
+from access_log import labels, reading, writes
 from access_log.audit import time_of
-from access_log.log import Log
 from access_log.merkle import leaf_hash
 from access_log.payload import FIRST_PREVIOUS
 from access_log.standings import finder, months_between
+from access_log.stored_log import StoredLog
 
 _WINDOW: Final = 64
 _MOST: Final = 2000
@@ -26,7 +26,7 @@ class Bridge:
         log: knows the keys of its streams.
     """
 
-    def __init__(self, connection: AsyncConnection, log: Log) -> None:
+    def __init__(self, connection: AsyncConnection, log: StoredLog) -> None:
         self._connection = connection
         self._log = log
         self._find = finder(connection, log.number, log.archive)
@@ -41,13 +41,17 @@ class Bridge:
         return seq
 
     async def before(self, stream: bytes, month: int, seq: int) -> bytes | None:
-        """The leaf hash of the entry before this number; zeros for the first, None where it is missing."""
+        """The leaf hash of the entry before this number, None where it is missing.
+
+        For the stream's first entry in the log it is that of its newest in an earlier one, or zeros.
+        """
         if seq > 1:
             return await self._leaf(stream, month, seq - 1)
         for earlier in reversed(months_between(await self._begin(), month)[:-1]):
             if last := await self.last(stream, earlier):
                 return await self._leaf(stream, earlier, last)
-        return FIRST_PREVIOUS
+        carried = await writes.before(self._connection, self._log.number, [stream])
+        return carried.get(stream, FIRST_PREVIOUS)
 
     async def _leaf(self, stream: bytes, month: int, seq: int) -> bytes | None:
         n, at = divmod(seq - 1, _WINDOW)

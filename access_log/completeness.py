@@ -3,11 +3,13 @@
 `Lookout` is shown every entry of the log once and keeps those that carry a label of the person's streams.
 `judge` then requires, stream by stream:
 
-(1) a key for every month from the one the stream began in, without a gap;
+(1) a key for every month from the one the stream began in, without a gap; where it goes on from an earlier
+    log, from the first of this one;
 (2) in each month the numbers 1 to n, each once, in the order of the log, under a time of that month;
 (3) an opening for each entry that the material's checkpoint covers, unless its retention has ended;
 (4) each opening to fit its entry's commitment, and to state the number its label stands for;
-(5) each opening to name the stream's entry before it, across months, and the first of them none;
+(5) each opening to name the stream's entry before it, across months, and the first of them none, or the one
+    the material names in an earlier log;
 (6) no opening of an entry that does not stand in the stream.
 """
 
@@ -138,7 +140,13 @@ class Lookout:
         self._made[stream, month] = max(made, last)
 
 
-def judge(material: Material, found: Sequence[Sequence[Sighting]], size: int, last_time: int) -> Completeness:
+def judge(
+    material: Material,
+    found: Sequence[Sequence[Sighting]],
+    size: int,
+    last_time: int,
+    first_time: int | None = None,
+) -> Completeness:
     """Holds what was found against what a person was given.
 
     Args:
@@ -146,11 +154,13 @@ def judge(material: Material, found: Sequence[Sequence[Sighting]], size: int, la
         found: For each of its streams every entry of the log that carries one of its labels, in any order.
         size: Of the checkpoint the material was made at.
         last_time: Of the last entry that this checkpoint covers, milliseconds since the epoch.
+        first_time: Of the log's first entry, likewise; asked for where a stream goes on from an earlier log.
     """
+    began = None if first_time is None else labels.month_of(first_time)
     reports: list[StreamReport] = []
     gaps: list[Gap] = []
     for number, (stream, sightings) in enumerate(zip(material.streams, found, strict=True), 1):
-        judged = _Judge(number, stream, size, labels.month_of(last_time), material.retention_years)
+        judged = _Judge(number, stream, size, labels.month_of(last_time), material.retention_years, began)
         reports.append(judged.report(sightings))
         gaps += judged.gaps
     return Completeness(tuple(reports), tuple(gaps))
@@ -163,6 +173,7 @@ class _Judge:
     size: int
     present: int
     retention_years: int
+    began: int | None
     gaps: list[Gap] = field(default_factory=list)
     opened: int = 0
     expired: list[int] = field(default_factory=list)
@@ -197,9 +208,13 @@ class _Judge:
         if not months:
             self._gap("the material has no month key for this stream")
             return
+        first = months[0]
+        if self.stream.before is not None and self.began is not None:
+            # Otherwise an entry of this log could be passed off as one of the earlier log.
+            first = min(first, self.began)
         last = max(months[-1], self.present) if self.stream.kind is Kind.PERSON else months[-1]
         given = set(months)
-        for month in labels.months_between(months[0], last):
+        for month in labels.months_between(first, last):
             if month not in given:
                 self._gap("the material has no key for this month: its entries cannot be found", month=month)
 
@@ -261,9 +276,11 @@ class _Judge:
             return
         if _is_missing_before(one, before):
             return  # The missing number was named already; this entry may well follow it.
-        if before is None and previous != FIRST_PREVIOUS:
+        if before is None and previous != (self.stream.before or FIRST_PREVIOUS):
             self._gap(
-                "it names an entry before it in the stream, and there is none in these months",
+                "it names another entry before it in the stream than the one in an earlier log"
+                if self.stream.before is not None
+                else "it names an entry before it in the stream, and there is none in these months",
                 at=one,
             )
         elif before is not None and previous != leaf_hash(before.entry):

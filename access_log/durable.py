@@ -137,6 +137,22 @@ class DurableFolder:
             else:
                 place.unlink(missing_ok=True)
 
+    def move(self, source: str, target: str) -> bool:
+        """Give a file or a folder another name; durable after the next `settle`. False if there is none.
+
+        Raises:
+            FolderError: A step failed; it has one of the two names.
+        """
+        with self._failing():
+            before, after = self.root / source, self.root / target
+            if not before.exists():
+                return False
+            self._make(after.parent)
+            self._mark(before)
+            self._mark(after)
+            before.rename(after)
+            return True
+
     def _mark(self, place: Path) -> None:
         """Have the next `settle` make a file's name durable, and those of the folders that lead to it."""
         while place != self.root:

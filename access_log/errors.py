@@ -39,6 +39,10 @@ class LogStateError(AccessLogError):
     """The stored log contradicts itself or its settings: this worker does not append."""
 
 
+class LogClosedError(LogStateError):
+    """The log was closed and takes no more entries; the message names the one opened in its place."""
+
+
 class OutsideLockError(AccessLogError):
     """The outside lock is missing, damaged, or ahead of the database; the message says what to do."""
 

@@ -91,7 +91,7 @@ def exhaust(
     if doubt is not None:
         raise doubt
     # Only now is anything that was read shown to be the log's.
-    verdict = judge(material, lookout.found, made_at.size, walk.last_time or 0)
+    verdict = judge(material, lookout.found, made_at.size, walk.last_time or 0, walk.first_time or 0)
     return Exhausted(published, made_at, walk.last_time, verdict)
 
 
@@ -120,12 +120,15 @@ class _Walk:
     covered: int
     progress: Progress
     last_time: int | None = None
+    first_time: int | None = None
 
     def entries(self) -> Iterator[bytes]:
         for bundle, raw in _bundles(self.source, self.size):
             first = bundle.n * WIDTH
             records = records_in(raw, bundle.width)
             self.lookout.see(first, records)
+            if self.first_time is None and records:
+                self.first_time = time_of(records[0])
             last = self.covered - 1 - first
             if 0 <= last < len(records):
                 self.last_time = time_of(records[last])

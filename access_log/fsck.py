@@ -38,12 +38,12 @@ from access_log.errors import AccessLogError, FormatError, LogStateError, Outsid
 from access_log.findings import Finding, Findings
 from access_log.key_history import follow, parse_history, write_history
 from access_log.lock import Raised
-from access_log.log import Log
 from access_log.losses import all_lost, read_kept
 from access_log.merkle import Frontier
 from access_log.places import Placement
 from access_log.reading import archived
 from access_log.rederive import Derivation
+from access_log.stored_log import StoredLog
 
 Progress = Callable[[int, int], None]
 """Called with the number of steps done so far and the number there are; each entry takes two."""
@@ -127,7 +127,7 @@ def _silent(_done: int, _of: int) -> None:
 
 
 async def examine_log(
-    log: Log,
+    log: StoredLog,
     *,
     altered: tuple[type[Exception], ...],
     retention_years: int,
@@ -209,7 +209,7 @@ async def examine_log(
     )
 
 
-async def _read_lock(log: Log, findings: Findings) -> Raised | None:
+async def _read_lock(log: StoredLog, findings: Findings) -> Raised | None:
     try:
         raised = await asyncio.to_thread(log.outside.read)
     except OutsideLockError as error:
@@ -227,7 +227,7 @@ async def _read_lock(log: Log, findings: Findings) -> Raised | None:
     return raised
 
 
-async def _check_keys(connection: AsyncConnection, log: Log, findings: Findings) -> None:
+async def _check_keys(connection: AsyncConnection, log: StoredLog, findings: Findings) -> None:
     try:
         state = await writes.key_state(connection, log.number)
         first = [key.key for key in await log.signers.of(1)]
@@ -242,7 +242,7 @@ async def _check_keys(connection: AsyncConnection, log: Log, findings: Findings)
         findings.add(None, "the history of the log's keys does not lead to those the head names")
 
 
-async def _read_head(connection: AsyncConnection, log: Log, findings: Findings) -> _Head | None:
+async def _read_head(connection: AsyncConnection, log: StoredLog, findings: Findings) -> _Head | None:
     row = (await connection.execute(_HEAD, {"log": log.number})).one_or_none()
     if row is None:
         findings.add(None, "the head is missing from the database")
@@ -259,7 +259,7 @@ def _target(end: int, raised: Raised | None, head: _Head | None) -> bytes | None
     return head.root if head is not None and head.size == end else None
 
 
-async def _check_archived(connection: AsyncConnection, log: Log, findings: Findings) -> None:
+async def _check_archived(connection: AsyncConnection, log: StoredLog, findings: Findings) -> None:
     """Holds the archive's indexes of labels against what was recorded when the entries left the database."""
     for each, digest in (await archived(connection, log.number)).items():
         where = f"the index of labels of the archived entries {each.first} to {each.end - 1}"
@@ -271,7 +271,9 @@ async def _check_archived(connection: AsyncConnection, log: Log, findings: Findi
             findings.add(None, f"{where} was altered")
 
 
-async def _check_extra_tiles(connection: AsyncConnection, log: Log, findings: Findings, end: int) -> None:
+async def _check_extra_tiles(
+    connection: AsyncConnection, log: StoredLog, findings: Findings, end: int
+) -> None:
     for level, index in await connection.execute(_EXTRA_TILES, {"log": log.number, "end": end}):
         findings.add(None, f"a tile of level {level}, number {index}, is kept that no entries fill")
 

@@ -99,7 +99,7 @@ async def complete(
         {
             "log": log,
             "epoch": epoch,
-            "opening": json.dumps(_public(payload), ensure_ascii=False, separators=(",", ":")),
+            "opening": json.dumps(published_opening(payload), ensure_ascii=False, separators=(",", ":")),
             "receipt": write_receipt(found[0][1], index, proof, note),
         },
     )
@@ -130,7 +130,8 @@ def require_known(note: str, origin: str, keys: Sequence[VerifierKey]) -> None:
             )
 
 
-def _public(payload: Payload) -> dict[str, JSON]:
+def published_opening(payload: Payload) -> dict[str, JSON]:
+    """What anyone may see of an operator's entry: what happened, and the digest of its document."""
     opening = payload.opening(Party.INSPECTOR)
     attributes = opening["attributes"]
     assert isinstance(attributes, list)  # noqa: S101 -- an opening has a list of them

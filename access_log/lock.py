@@ -6,9 +6,13 @@ slot, and that write was never acknowledged. `flock` on the file makes read-comp
 the workers of a host. FORMAT 9.
 
     0        4,096      8,192              16,384         32,768         49,152
-    | v1     | v1       | (nothing)        | slot 0       | slot 1       |
+    | v1     | v1       | (nothing)        | slot 0       | slot 1       | end
 
     slot = magic ‖ u64 generation ‖ u64 size ‖ root[32] ‖ u16 len(note) ‖ note ‖ H(all before)
+    end = magic ‖ u8 len(origin) ‖ origin ‖ H(all before)
+
+The end is written once, when the log is closed: it names the log opened in its place, and nothing is raised
+from then on. So a database from before the closing finds out, too.
 
 Version 1 had two slots of 4,096 bytes at the start of the file, filled up with zeroes, its digest at their
 end: too short for a note with ML-DSA signatures. They are read as long as they are the newest, never
@@ -34,6 +38,9 @@ _DIGEST = 32
 _HEAD = len(_MAGIC) + 8 + 8 + 32 + 2
 _MAX_NOTE = _SLOT - _HEAD - _DIGEST
 """Room for two Ed25519 and two ML-DSA-44 signatures, which a rotation needs, under the longest of names."""
+
+_MAGIC_END = b"creditvault outside lock end v1\n"
+_END = 4096
 
 _MAGIC_V1 = b"creditvault outside lock v1\n"
 _SLOT_V1 = 4096
@@ -121,6 +128,48 @@ class OutsideLock:
         finally:
             os.close(descriptor)
 
+    def successor(self) -> str | None:
+        """Origin of the log that was opened in the place of this one; None where it was not closed.
+
+        Raises:
+            OutsideLockError: the file is missing.
+            LogUnavailableError: it cannot be read now.
+        """
+        descriptor = self._open()
+        try:
+            return _read_end(descriptor)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        finally:
+            os.close(descriptor)
+
+    def close(self, successor: str) -> None:
+        """Ends the lock: nothing is raised in it any more. Harmless when repeated.
+
+        Args:
+            successor: Origin of the log that is opened in the place of this one.
+
+        Raises:
+            OutsideLockError: the file is missing, or was ended for another log.
+            LogUnavailableError: it cannot be written now.
+        """
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            ended = _read_end(descriptor)
+            if ended is not None and ended != successor:
+                raise OutsideLockError(
+                    f"the outside lock {self.path} says that {ended} was opened in the place of its log, and "
+                    f"not {successor}"
+                )
+            if ended is None:
+                _write_whole(descriptor, _encode_end(successor), _slot_at(2))
+                os.fdatasync(descriptor)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        finally:
+            os.close(descriptor)
+
     def raise_to(self, new: Raised, known_roots: Mapping[int, bytes]) -> Unproven | None:
         """Raises the lock to `new` in one atomic step; an equal or larger size counts as raised.
 
@@ -148,6 +197,11 @@ class OutsideLock:
                     "not the log that was raised. Restore the right database; never delete the lock."
                 )
             if held.size < new.size:
+                if (ended := _read_end(descriptor)) is not None:
+                    raise OutsideLockError(
+                        f"the outside lock {self.path} says that the log was closed, and {ended} opened in "
+                        "its place: this database is from before that. Restore one made after it"
+                    )
                 _write(descriptor, generation + 1, new)
         except OSError as error:
             raise _unusable(self.path, error) from error
@@ -223,6 +277,24 @@ def _read(descriptor: int, path: Path) -> tuple[int, Raised]:
 
 def _slot_at(n: int) -> int:
     return (n + 1) * _SLOT
+
+
+def _encode_end(successor: str) -> bytes:
+    name = successor.encode()
+    body = _MAGIC_END + bytes((len(name),)) + name
+    return body + hashlib.sha256(body).digest()
+
+
+def _read_end(descriptor: int) -> str | None:
+    raw = os.pread(descriptor, _END, _slot_at(2))
+    at = len(_MAGIC_END) + 1
+    if not raw.startswith(_MAGIC_END) or len(raw) < at:
+        return None
+    body = raw[: at + raw[at - 1]]
+    # One that was torn was never answered for: it is written anew.
+    if hashlib.sha256(body).digest() != raw[len(body) : len(body) + _DIGEST]:
+        return None
+    return body[at:].decode()
 
 
 def _write(descriptor: int, generation: int, raised: Raised) -> None:

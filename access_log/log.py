@@ -19,7 +19,7 @@ may stand although nothing was released, and the caller owes them an entry of ty
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ from access_log.archive import Archive
 from access_log.batch import Batcher
 from access_log.checkpoint import Checkpoint
 from access_log.endings import NOBODY, Ending
-from access_log.errors import LogStateError, LogUnavailableError, OutsideLockError
+from access_log.errors import LogClosedError, LogStateError, LogUnavailableError, OutsideLockError
 from access_log.failing import database_errors
 from access_log.lent import LogKey, Sealer, Signers, Witnesses
 from access_log.lock import OutsideLock, Raised
@@ -79,6 +79,7 @@ class Writing:
 
     Attributes:
         keys: which keys sign its checkpoint: those the head names, unless this transaction changes them.
+        successor: origin of the log to be opened in its place: set by who closes it with this transaction.
     """
 
     connection: AsyncConnection
@@ -89,6 +90,7 @@ class Writing:
     indexes: list[int] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
     receipts: Sequence[str] = ()
+    successor: str | None = None
 
     @property
     def now(self) -> datetime:
@@ -134,6 +136,7 @@ class Log(StoredLog):
         references: what others hold of this log, compared with the database at every start.
         witnesses: asked about each checkpoint before anything is released; None if nothing waits for them.
         endings: where acts that end something are kept through a restore; None keeps none.
+        number: among the logs of the database, from 1; those before it are closed.
     """
 
     master_version = 1
@@ -151,6 +154,7 @@ class Log(StoredLog):
         references: Sequence[Reference] = (),
         witnesses: Witnesses | None = None,
         endings: Endings | None = None,
+        number: int = 1,
     ) -> None:
         super().__init__(
             engine,
@@ -160,8 +164,11 @@ class Log(StoredLog):
             signers=signers,
             outside=outside,
             archive=archive,
+            number=number,
         )
         self.references = references
+        self.earlier: tuple[StoredLog, ...] = ()
+        """The logs that were closed before it, the oldest first, for whoever reads across them."""
         self.endings = endings
         self._raising = Raising(self, witnesses)
         self._keys: tuple[LogKey, ...] = ()  # in force when the head was last seen
@@ -285,6 +292,9 @@ class Log(StoredLog):
             # Read under the head lock: no worker signs a tree with keys that were retired before it.
             keys = await self._in_force(writing.keys)
             tail = await self._write_tiles(connection, new.first, new.leaves)
+            if writing.successor is not None:
+                # Last of all: from here on the database refuses this log every change.
+                await writes.close_head(connection, self.number, writing.successor)
             # From here the entries are durable; nothing is visible until the lock is raised.
         self._tail = (new.frontier.size, tail)
         self._raising.remember(writing.head.frontier)
@@ -300,7 +310,7 @@ class Log(StoredLog):
             LogStateError: there is no log, it is another one, or head and entries disagree.
         """
         head = await self._lock_head(connection)
-        origin = await writes.origin_of(connection, self.number)
+        (origin,) = [one.origin for one in await writes.logs(connection) if one.number == self.number]
         if origin != self.origin:
             raise LogStateError(
                 f"the database holds the log {origin!r}, the settings name {self.origin!r}: "
@@ -333,6 +343,17 @@ class Log(StoredLog):
         new = await self._reapplied(connection, await self._lock_head(connection))
         return 0 if new is None else len(new.leaves)
 
+    async def apply_unstarted(
+        self, connection: AsyncConnection, act: Callable[[Writing], Awaitable[object]]
+    ) -> None:
+        """Lets an act add its events in the caller's transaction, for closing, as `append_unstarted`."""
+        head = await self._lock_head(connection)
+        writing = Writing(connection, head, head.keys)
+        await act(writing)
+        if writing.events:
+            new = await self._append(writing)
+            await self._write_tiles(connection, new.first, new.leaves)
+
     async def append(self, events: Sequence[Event]) -> Appended:
         """Appends events that need nothing read under the lock, together with other callers' (group commit).
 
@@ -353,7 +374,7 @@ class Log(StoredLog):
         placed: list[slice | None] = []
         async with self.writing() as writing:
             streams = {event.stream for events in asked for event in events}
-            known = await writes.places_of(writing.connection, streams)
+            known = await writes.places_of(writing.connection, self.number, streams)
             for events in asked:
                 first = len(writing.events)
                 if all(event.stream in known for event in events):
@@ -393,7 +414,7 @@ class Log(StoredLog):
         self, connection: AsyncConnection, kind: StreamKind, stream_ids: Sequence[bytes]
     ) -> None:
         """Makes the rows of new streams; ids are 16 random bytes, chosen by the caller."""
-        await writes.open_streams(connection, kind, stream_ids, self.master_version)
+        await writes.open_streams(connection, self.number, kind, stream_ids, self.master_version)
 
     async def make_partitions_ahead(self) -> None:
         """Makes the partitions of the entry table up to two past the head; harmless when repeated."""
@@ -402,6 +423,9 @@ class Log(StoredLog):
 
     async def _lock_head(self, connection: AsyncConnection) -> Head:
         head = await writes.lock_head(connection, self.number)
+        if head.successor is not None:
+            self._halted = True
+            raise await closed(connection, self.origin, head.successor)
         if head.time - head.now > MAX_CLOCK_LEAD_MS:
             raise LogUnavailableError(
                 "the newest entry is over 60 s in the future of the database's clock: set the clock right"
@@ -447,7 +471,7 @@ class Log(StoredLog):
         connection, events = writing.connection, writing.events
         await self.sealer.prepare(max(writing.head.now, writing.head.time))
         streams = {event.stream for event in events}
-        places = await writes.places_of(connection, streams)
+        places = await writes.places_of(connection, self.number, streams)
         if len(places) != len(streams):
             raise _unknown_stream()
         sequencing = Sequencing(writing.head, places, self.labels, self.sealer.seal)
@@ -499,6 +523,19 @@ class Log(StoredLog):
         except BaseException:
             self._halted = True
             raise
+
+
+async def closed(connection: AsyncConnection, origin: str, successor: str) -> LogClosedError:
+    """What whoever meets a closed log is told; whether the next one is there tells them what to do."""
+    if any(one.origin == successor for one in await writes.logs(connection)):
+        return LogClosedError(
+            f"the log {origin} is closed, and {successor} was opened in its place: set "
+            f"CREDITVAULT_LOG_ORIGIN={successor} and start again"
+        )
+    return LogClosedError(
+        f"the log {origin} is closed, and {successor} is not yet opened in its place: run "
+        f"`creditvault log close --new-origin {successor}` again"
+    )
 
 
 def _unknown_stream() -> LogStateError:

@@ -32,6 +32,7 @@ _MONTHS: Final = 12
 _MOST_YEARS: Final = 100
 _MEMBERS: Final = ("v", "origin", "log_keys", "checkpoint", "retention_years", "streams")
 _STREAM_MEMBERS: Final = ("kind", "court_reference", "months", "entries")
+_BEFORE: Final = "before"
 
 
 class Kind(Enum):
@@ -66,12 +67,14 @@ class MaterialStream:
         court_reference: Of the covert case; None for the ordinary stream.
         months: A key for every month from the one in which the stream began.
         entries: Every entry of the stream, in the order of the log.
+        before: Leaf hash of its newest entry in an earlier log that was closed; None where it began here.
     """
 
     kind: Kind
     court_reference: str | None
     months: tuple[MonthKey, ...]
     entries: tuple[OpenedEntry, ...]
+    before: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +152,13 @@ def _written(stream: MaterialStream) -> Mapping[str, object]:
         "court_reference": stream.court_reference,
         "months": [{"month": each.month, "key": to_base64(each.key)} for each in stream.months],
         "entries": [{"index": each.index, "opening": each.opening} for each in stream.entries],
+        **({} if stream.before is None else {_BEFORE: to_base64(stream.before)}),
     }
 
 
 def _stream(plain: object, where: str) -> MaterialStream:
-    members = _object(plain, _STREAM_MEMBERS, where)
+    goes_on = isinstance(plain, dict) and _BEFORE in plain
+    members = _object(plain, (*_STREAM_MEMBERS, _BEFORE) if goes_on else _STREAM_MEMBERS, where)
     kind = next((each for each in Kind if each.value == members["kind"]), None)
     if kind is None:
         raise FormatError(f"{where} is of no known kind")
@@ -173,6 +178,11 @@ def _stream(plain: object, where: str) -> MaterialStream:
         None if reference is None else _text(reference, f"the court reference of {where}"),
         months,
         entries,
+        from_base64(
+            _text(members[_BEFORE], f"the entry before {where}"), f"the entry before {where}", HASH_SIZE
+        )
+        if goes_on
+        else None,
     )
 
 

@@ -2,7 +2,8 @@
 
 It walks from the newest entry to the oldest. A stream's row names its newest entry, and each payload names
 the entry before it, so every entry met is expected by exactly one of the two, and its label must follow
-from the stream it is expected in.
+from the stream it is expected in. Where a stream went on in a later log, what was kept of its end here names
+its newest entry; and its first entry here names its end in the logs before.
 """
 
 import sqlite3
@@ -23,11 +24,11 @@ from access_log.entry import Entry, EntryType
 from access_log.errors import FormatError
 from access_log.findings import MOST, Findings
 from access_log.indexes import IndexCheck
-from access_log.log import Log
 from access_log.losses import Ranges
 from access_log.merkle import leaf_hash
 from access_log.payload import FIRST_PREVIOUS, Payload
 from access_log.rederive import CHUNK
+from access_log.stored_log import StoredLog
 
 _STREAMS_AT_A_TIME: Final = 1000
 _YEAR: Final = 100  # a month is written yyyymm
@@ -53,7 +54,14 @@ _STRAY = text(
     " UNION SELECT index FROM access_log.request WHERE log = :log AND (index < 0 OR index >= :end)"
     " ORDER BY index LIMIT :most"
 )
-_STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream")
+_STREAMS = text(
+    "SELECT stream_id, month, seq, last_leaf FROM access_log.stream WHERE log = :log"
+    " UNION ALL SELECT stream_id, month, seq, last_leaf FROM access_log.stream_end WHERE log = :log"
+)
+_CARRIED = text(
+    "SELECT DISTINCT ON (stream_id) stream_id, last_leaf FROM access_log.stream_end"
+    " WHERE log < :log ORDER BY stream_id, log DESC"
+)
 _BY_LABEL = text(
     "SELECT index FROM access_log.entry WHERE log = :log AND substring(entry from 43 for 32) = :label"
 )
@@ -120,7 +128,27 @@ class _Expected:
             "CREATE TABLE expected (leaf BLOB PRIMARY KEY, stream BLOB, month INTEGER, seq INTEGER,"
             " by INTEGER) WITHOUT ROWID"
         )
+        self._database.execute(
+            "CREATE TABLE carried (stream BLOB PRIMARY KEY, leaf BLOB UNIQUE) WITHOUT ROWID"
+        )
         self._database.execute("BEGIN")
+
+    def carry(self, stream: bytes, leaf: bytes) -> bool:
+        """Keeps where a stream ended in the logs before; False where another ended there too."""
+        added = self._database.execute("INSERT OR IGNORE INTO carried VALUES (?, ?)", (stream, leaf))
+        return added.rowcount == 1
+
+    def carried(self, leaf: bytes) -> bytes | None:
+        """The stream that ended with this leaf hash in the logs before, which then is expected no more."""
+        rows = self._database.execute(
+            "DELETE FROM carried WHERE leaf = ? RETURNING stream", (leaf,)
+        ).fetchall()
+        return rows[0][0] if rows else None
+
+    def is_carried(self, stream: bytes) -> bool:
+        """Whether a stream ended in the logs before, and no entry here named that yet."""
+        found = self._database.execute("SELECT 1 FROM carried WHERE stream = ?", (stream,))
+        return found.fetchone() is not None
 
     def add(self, leaf: bytes, expectation: _Expectation) -> bool:
         """Keeps an expectation; False where that leaf is expected already."""
@@ -171,7 +199,7 @@ class Placement:
     """
 
     connection: AsyncConnection
-    log: Log
+    log: StoredLog
     findings: Findings
     altered: tuple[type[Exception], ...]
     end: int
@@ -215,11 +243,16 @@ class Placement:
         await self._indexes.close(self.end)
 
     async def _expect_newest(self, expected: _Expected) -> None:
-        """Reads the stream rows: each names the newest entry of its stream."""
-        rows = await self.connection.stream(_STREAMS, execution_options={"yield_per": _STREAMS_AT_A_TIME})
+        """Reads the stream rows: each names the newest entry of its stream, in this log or those before."""
+        streaming = {"yield_per": _STREAMS_AT_A_TIME}
+        asked = {"log": self.log.number}
+        async for stream, leaf in await self.connection.stream(_CARRIED, asked, execution_options=streaming):
+            if not expected.carry(stream, leaf):
+                self.findings.add(None, "two streams ended with the same entry in the logs before")
+        rows = await self.connection.stream(_STREAMS, asked, execution_options=streaming)
         async for stream, month, seq, leaf in rows:
             self.streams += 1
-            if seq == 0 and leaf == FIRST_PREVIOUS:
+            if seq == 0 and (leaf == FIRST_PREVIOUS or expected.is_carried(stream)):
                 continue
             if not expected.add(leaf, _Expectation(stream, month, seq, None)):
                 self.findings.add(None, "the rows of two streams name the same newest entry")
@@ -343,6 +376,14 @@ class Placement:
         if place.previous == FIRST_PREVIOUS:
             if place.seq != 1:
                 self.findings.add(index, "it names no entry before it in its stream, yet is not the first")
+            elif stream is not None and expected.is_carried(stream):
+                self.findings.add(
+                    index, "it names no entry before it, and its stream has some in earlier logs"
+                )
+            return
+        if place.seq == 1 and (ended := expected.carried(place.previous)) is not None:
+            if stream is not None and ended != stream:
+                self.findings.add(index, "it names the end of another stream, in an earlier log, before it")
             return
         seq = place.seq - 1 or None
         if not expected.add(place.previous, _Expectation(stream, month, seq, index)):

@@ -123,9 +123,14 @@ def prove(
         raise SourceError("no root covers an entry of these months yet: try later, or read the whole log")
     found = [each.sightings(served.checkpoint) for each in asked]
     last = Entry.decode(proven_entry(source, covered - 1, served.checkpoint))
+    first = Entry.decode(proven_entry(source, 0, served.checkpoint))
     known, pending = _covered_part(material, covered)
     return Proved(
-        served.checkpoint, given.checkpoint, covered, pending, judge(known, found, covered, last.time)
+        served.checkpoint,
+        given.checkpoint,
+        covered,
+        pending,
+        judge(known, found, covered, last.time, first.time),
     )
 
 

@@ -34,10 +34,10 @@ from access_log.errors import (
     OutsideLockError,
     VerificationError,
 )
-from access_log.log import Log
 from access_log.merkle import Frontier, full_root, leaf_hash
 from access_log.reading import bundles
 from access_log.rotate import key_history
+from access_log.stored_log import StoredLog
 from access_log.tiles import HEIGHT, WIDTH, Tile, decode_bundle
 
 Progress = Callable[[int, int], None]
@@ -70,7 +70,9 @@ def _silent(_done: int, _of: int) -> None:
     pass
 
 
-async def publish(log: Log, root: Path, *, whole: bool = False, progress: Progress = _silent) -> Published:
+async def publish(
+    log: StoredLog, root: Path, *, whole: bool = False, progress: Progress = _silent
+) -> Published:
     """Publish the log as it was raised last into a folder. The log need not be started.
 
     Args:
@@ -156,7 +158,9 @@ def _published(
 _ANOTHER: Final = "name the folder this log was published into, or an empty one"
 
 
-async def _require_growth(log: Log, root: Path, published: Checkpoint | None, newest: Checkpoint) -> None:
+async def _require_growth(
+    log: StoredLog, root: Path, published: Checkpoint | None, newest: Checkpoint
+) -> None:
     """Refuse to follow a published tree that does not begin the stored one."""
     if published is None:
         return
@@ -175,7 +179,7 @@ async def _require_growth(log: Log, root: Path, published: Checkpoint | None, ne
         )
 
 
-async def _press_at(log: Log, folder: DurableFolder, edge: int) -> "_Press":
+async def _press_at(log: StoredLog, folder: DurableFolder, edge: int) -> "_Press":
     """The state of the derivation right before an entry, read from the stored tiles.
 
     Nothing of it is believed: the root in the end shows whether it was right.

@@ -58,6 +58,28 @@ class Endings:
         last = {each.object: each for each in borne_out}
         return await self.apply(writing, list(last.values()))  # (3)
 
+    async def lost_behind(self, log: StoredLog, connection: AsyncConnection, size: int) -> list[Ending]:
+        """How objects stand whose last acts a database has lost for good, with all entries from `size` on.
+
+        No entry bears those acts out any more: they are taken on the file's word. One that was never
+        committed ends something that somebody wanted ended; not to believe them would end nothing.
+
+        Raises:
+            OutsideLockError: The file is missing, damaged, or another log's.
+            LogUnavailableError: It cannot be read now.
+        """
+        records = await asyncio.to_thread(lambda: list(self.file.each()))
+        touched = {each.object for each in records if each.index >= size}
+        kept = [each for each in records if each.object in touched]
+        borne_out = {
+            (each.index, each.leaf)
+            for each in await _borne_out(log, connection, [each for each in kept if each.index < size])
+        }
+        last = {
+            each.object: each for each in kept if each.index >= size or (each.index, each.leaf) in borne_out
+        }
+        return list(last.values())
+
 
 def _about(file: EndingsFile, lost: Ranges) -> list[Ending]:
     """Every record about an object whose state may be lost, oldest first."""

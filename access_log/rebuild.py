@@ -30,10 +30,9 @@ from access_log.errors import FormatError, LogStateError, OutsideLockError, Veri
 from access_log.findings import Findings
 from access_log.indexes import IndexCheck
 from access_log.lock import Raised
-from access_log.log import NOT_FOUND_STREAM, SYSTEM_STREAM, Log, StreamKind
+from access_log.log import NOT_FOUND_STREAM, SYSTEM_STREAM, Log, StreamKind, closed
 from access_log.losses import Operator
 from access_log.merkle import Frontier, full_root, leaf_hash
-from access_log.payload import FIRST_PREVIOUS
 from access_log.sequence import Place
 from access_log.tiles import HEIGHT, WIDTH, encode_bundle
 
@@ -51,7 +50,9 @@ _UNHURRIED = text(
     "SELECT set_config('statement_timeout', '0', true),"
     " set_config('idle_in_transaction_session_timeout', '0', true)"
 )
-_HEAD = text("SELECT origin, size, chain, time, frontier FROM access_log.head WHERE log = :log FOR UPDATE")
+_HEAD = text(
+    "SELECT origin, size, chain, time, frontier, successor FROM access_log.head WHERE log = :log FOR UPDATE"
+)
 _SET_HEAD = text(
     "UPDATE access_log.head SET size = :size, chain = :chain, time = :time, frontier = :frontier"
     " WHERE log = :log"
@@ -77,7 +78,6 @@ _PARTITIONS = text(
 _LABEL_INDEX = text(
     "CREATE INDEX IF NOT EXISTS entry_by_label ON access_log.entry (substring(entry from 43 for 32))"
 )
-_STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream ORDER BY stream_id")
 
 
 @dataclass
@@ -193,6 +193,9 @@ class _Work:
             raise LogStateError(f"the head is missing from the database. {_RESTORE}")
         if head["origin"] != self.log.origin:
             raise LogStateError("the head names another origin than the settings: set CREDITVAULT_LOG_ORIGIN")
+        if head["successor"] is not None:
+            # What was made anew could not be said in it.
+            raise await closed(connection, self.log.origin, head["successor"])
         end: int = (await connection.execute(_END, {"log": self.log.number})).scalar_one()
         await self._mend_indexes(connection, end)
         end = (await connection.execute(_END, {"log": self.log.number})).scalar_one()
@@ -330,7 +333,7 @@ class _Work:
     async def _mend_streams(self, connection: AsyncConnection) -> None:
         for kind, stream in ((StreamKind.SYSTEM, SYSTEM_STREAM), (StreamKind.NOT_FOUND, NOT_FOUND_STREAM)):
             await self.log.open_streams(connection, kind, [stream])
-        rows = (await connection.execute(_STREAMS)).all()
+        rows = await writes.all_places(connection, self.log.number)
         find = standings.finder(connection, self.log.number, self.log.archive)
         months = (
             standings.months_between(labels.month_of(self.first_time), labels.month_of(self.time))
@@ -338,26 +341,29 @@ class _Work:
             else []
         )
         for at in range(0, len(rows), standings.ABREAST):
-            places = {row[0]: Place(row[1], row[2], row[3]) for row in rows[at : at + standings.ABREAST]}
-            begun = await self._standing(places, find)
+            places = dict(rows[at : at + standings.ABREAST])
+            before = await writes.before(connection, self.log.number, places)
+            begun = await self._standing(places, before, find)
             walks = [
                 standings.Walk(stream, place, [month for month in months if month >= place.month])
                 for stream, place in begun.items()
             ]
             await standings.advance(walks, find, self.log.month_key)
             moved = {one.stream: one.place for one in walks if one.place != places[one.stream]}
-            await writes.move_streams(connection, moved)
+            await writes.move_streams(connection, self.log.number, moved)
             self.done.streams += len(moved)
             self.progress("placing streams", min(at + standings.ABREAST, len(rows)), len(rows))
 
-    async def _standing(self, places: Mapping[bytes, Place], find: standings.Find) -> dict[bytes, Place]:
-        """Each place as far as its own entry is in the log; the beginning of the stream otherwise."""
+    async def _standing(
+        self, places: Mapping[bytes, Place], before: Mapping[bytes, bytes], find: standings.Find
+    ) -> dict[bytes, Place]:
+        """Each place as far as its own entry is in the log; else where the stream stood before the log."""
         named: dict[bytes, bytes] = {}
         for stream, place in places.items():
             with suppress(FormatError):  # a month or a number that is none names nothing
                 named[stream] = labels.label(self.log.month_key(stream, place.month), place.seq)
         found = await find(list(named.values()))
-        begun = dict.fromkeys(places, Place(0, 0, FIRST_PREVIOUS))
+        begun = {stream: Place(0, 0, before[stream]) for stream in places}
         for stream, label in named.items():
             if label in found and leaf_hash(found[label][1]) == places[stream].last_leaf:
                 begun[stream] = places[stream]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from access_log.checkpoint import MAX_NOTE, Checkpoint, VerifierKey, open_note
-from access_log.errors import AccessLogError, OutsideLockError, SourceError
+from access_log.errors import AccessLogError, FormatError, OutsideLockError, SourceError
 from access_log.sources import Source
 from access_log.web import Website
 from access_log.witness.protocol import origin_hash
@@ -31,15 +31,27 @@ class Reference:
         tell: Told, in one line, why a place could not be read: no verdict, so no reason not to start.
         foreign: Whether others write there, as a witness does. What they write speaks against this log only
             with its own signature: without, it is told and passed over, or anybody could stop it.
+        closed: Every key of the logs that were closed before this one: a place that still shows one of them
+            shows nothing of this log yet.
     """
 
     name: str
     source: Source
     tell: Tell
     foreign: bool = False
+    closed: Sequence[VerifierKey] = ()
 
     def read(self, keys: Sequence[VerifierKey]) -> Checkpoint | None:
         """The checkpoint; None where there is none, or it cannot be read now.
+
+        Raises:
+            OutsideLockError: What stands there is no checkpoint of this log that the log signed.
+        """
+        shown = self.read_note(keys)
+        return None if shown is None else shown[0]
+
+    def read_note(self, keys: Sequence[VerifierKey]) -> tuple[Checkpoint, str] | None:
+        """The checkpoint and its note, as `read`.
 
         Blocking; call it in a thread from asynchronous code.
 
@@ -50,7 +62,11 @@ class Reference:
             OutsideLockError: What stands there is no checkpoint of this log that the log signed.
         """
         try:
-            return read_checkpoint(self.source, keys)
+            note = read_note(self.source)
+            if self._is_of_closed(note):
+                self.tell(f"{self.name} was not compared: it still shows a log closed before this one")
+                return None
+            return open_note(note, keys), note
         except SourceError as error:
             self.tell(f"{self.name} was not compared: {error}")
             return None
@@ -62,6 +78,13 @@ class Reference:
                 f"the checkpoint of {self.name} does not verify: {error}. Find out who altered it, and "
                 "publish the log anew or name another place; until then this log does not start"
             ) from None
+
+    def _is_of_closed(self, note: str) -> bool:
+        try:
+            open_note(note, self.closed)
+        except AccessLogError:
+            return False
+        return True
 
 
 async def shown_by(
@@ -83,10 +106,23 @@ def read_checkpoint(source: Source, keys: Sequence[VerifierKey]) -> Checkpoint:
         SourceError: There is none, or it cannot be read.
         VerificationError, FormatError: It is no checkpoint that one of these keys signed.
     """
-    note = source.read("checkpoint", MAX_NOTE)
-    if note is None:
+    return open_note(read_note(source), keys)
+
+
+def read_note(source: Source) -> str:
+    """The signed note a published log shows, not verified yet. Blocking.
+
+    Raises:
+        SourceError: There is none, or it cannot be read.
+        FormatError: It is no text.
+    """
+    raw = source.read("checkpoint", MAX_NOTE)
+    if raw is None:
         raise SourceError("there is no checkpoint: name the log's root, which holds 'checkpoint' and 'tile'")
-    return open_note(note, keys)
+    try:
+        return raw.decode()
+    except UnicodeError:
+        raise FormatError("the note is not UTF-8") from None
 
 
 def witness_reference(name: str, url: str, origin: str, tell: Tell) -> Reference:

@@ -36,7 +36,7 @@ from access_log.log import SYSTEM_STREAM, Log
 from access_log.losses import NONE, Operator, Ranges
 from access_log.merkle import Frontier, leaf_hash
 from access_log.references import read_checkpoint
-from access_log.sequence import Head, Place
+from access_log.sequence import Head
 from access_log.sources import Source
 from access_log.tiles import WIDTH, Tile
 
@@ -56,7 +56,6 @@ _ADVANCE = text(
     " WHERE log = :log"
 )
 _PARTITIONS = text("SELECT access_log.make_partitions(:end + access_log.partition_width())")
-_STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream ORDER BY stream_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,17 +311,17 @@ async def _move_streams(
 ) -> tuple[int, list[int]]:
     """Brings every stream's row to its newest imported entry; how many moved, and the entries they have."""
     months = standings.months_between(month_of(verified.first_time), month_of(verified.time))
-    rows = (await connection.execute(_STREAMS)).all()
+    rows = await writes.all_places(connection, log.number)
     find = standings.finder(connection, log.number, log.archive)
     moved, met = 0, list[int]()
     for at in range(0, len(rows), standings.ABREAST):
         walks = [
-            standings.Walk(row[0], Place(row[1], row[2], row[3]), [each for each in months if each >= row[1]])
-            for row in rows[at : at + standings.ABREAST]
+            standings.Walk(stream, place, [each for each in months if each >= place.month])
+            for stream, place in rows[at : at + standings.ABREAST]
         ]
         await standings.advance(walks, find, log.month_key)
         going = [one for one in walks if one.met]
-        await writes.move_streams(connection, {one.stream: one.place for one in going})
+        await writes.move_streams(connection, log.number, {one.stream: one.place for one in going})
         moved += len(going)
         met.extend(index for one in going for index in one.met if index >= verified.head.size)
         progress("placing streams", min(at + standings.ABREAST, len(rows)), len(rows))

@@ -21,6 +21,7 @@ from access_log.key_history import CHANGED, write_document, write_history
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Payload
 from access_log.sequence import KeyState
+from access_log.stored_log import StoredLog
 from access_log.verifier_keys import VerifierKey
 
 
@@ -90,7 +91,7 @@ async def change_keys(log: Log, actor: str, actor_role: str) -> Change:
     return Change(state.epoch, keys, begun.index, resumed)
 
 
-async def key_history(log: Log) -> str:
+async def key_history(log: StoredLog) -> str:
     """The log's key history (FORMAT 5.2), as it is published: every change that is complete."""
     async with log.engine.connect() as connection:
         return write_history(await key_changes.completed(connection, log.number))

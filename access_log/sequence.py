@@ -53,7 +53,11 @@ class KeyState:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The log's head, read under its lock. `now` is the database's clock, ms since the epoch."""
+    """The log's head, read under its lock. `now` is the database's clock, ms since the epoch.
+
+    Attributes:
+        successor: Origin of the log opened in its place; None while it is open.
+    """
 
     size: int
     chain: bytes
@@ -61,11 +65,16 @@ class Head:
     frontier: Frontier
     now: int
     keys: KeyState = KeyState()
+    successor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a stream stands: its newest entry's month (yyyymm), number in that month, and leaf hash."""
+    """Where a stream stands in a log: its newest entry's month (yyyymm), number in that month, and leaf hash.
+
+    Before its first entry there, month and number are 0, and the leaf hash is that of its newest entry in an
+    earlier log, or zeros (FORMAT 3).
+    """
 
     month: int
     seq: int

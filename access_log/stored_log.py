@@ -1,15 +1,18 @@
 """A log as it is stored: what it takes to read one, whoever appends to it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from access_log import writes
+from access_log import stored, writes
 from access_log.archive import Archive
+from access_log.errors import LogClosedError
 from access_log.failing import database_errors
 from access_log.lent import LogKey, Sealer, Signers
-from access_log.lock import OutsideLock
+from access_log.lock import OutsideLock, Raised
+from access_log.receipt import write_receipt
 from access_log.sequence import KeyState, LabelMaker
 from access_log.verifier_keys import VerifierKey
 
@@ -25,9 +28,8 @@ class StoredLog:
         signers: has the keys that sign checkpoints.
         outside: the outside lock.
         archive: where entries stand whose partition is gone.
+        number: among the logs of the database, from 1.
     """
-
-    number = 1
 
     def __init__(
         self,
@@ -39,8 +41,10 @@ class StoredLog:
         signers: Signers,
         outside: OutsideLock,
         archive: Archive | None = None,
+        number: int = 1,
     ) -> None:
         self.engine = engine
+        self.number = number
         self.origin = origin
         self.sealer = sealer
         self.signers = signers
@@ -75,6 +79,40 @@ class StoredLog:
     async def signing_keys(self, state: KeyState) -> tuple[LogKey, ...]:
         """The keys that sign in this state, oldest first."""
         return tuple([key for epoch in state.epochs for key in await self.signers.of(epoch)])
+
+    async def newest(self) -> Raised:
+        """The newest released checkpoint.
+
+        Raises:
+            OutsideLockError, LogUnavailableError: the outside lock cannot be read.
+        """
+        return await asyncio.to_thread(self.outside.read)
+
+    async def provable(self, connection: AsyncConnection) -> Raised | None:  # noqa: ARG002 -- a closed log asks
+        """The newest checkpoint that entries can be proved against here.
+
+        Raises:
+            OutsideLockError, LogUnavailableError: the outside lock cannot be read.
+        """
+        return await self.newest()
+
+    async def receipt(self, connection: AsyncConnection, index: int, entry: bytes) -> str:
+        """A receipt of an entry against the newest checkpoint that it can be proved against here.
+
+        Raises:
+            LogClosedError: no checkpoint that is known here covers the entry.
+            LogUnavailableError: the outside lock cannot be used now, or the witnesses did not cosign.
+            OutsideLockError: the log is not the one that was raised.
+            LogStateError: entries or tiles are missing, or are not those of the head.
+        """
+        covering = await self.provable(connection)
+        if covering is None or covering.size <= index:
+            raise LogClosedError(
+                f"no checkpoint of the log {self.origin} that is known here covers the entry: look for one "
+                "where the log was published"
+            )
+        proof = await stored.proof(connection, self.number, index, covering.size)
+        return write_receipt(entry, index, proof, covering.note)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

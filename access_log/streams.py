@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import labels, reading
 from access_log.entry import Entry
-from access_log.log import Log
 from access_log.payload import Payload
+from access_log.stored_log import StoredLog
 
 _CHUNK = 64
 _PAYLOADS = text(
@@ -42,7 +42,7 @@ class StreamEntry:
 
 
 async def entries_of(
-    connection: AsyncConnection, log: Log, stream_id: bytes, since: datetime
+    connection: AsyncConnection, log: StoredLog, stream_id: bytes, since: datetime
 ) -> list[StreamEntry]:
     """Every entry of a stream since the month of `since`, newest first.
 
@@ -71,7 +71,9 @@ async def entries_of(
     return sorted(found, key=lambda one: one.index, reverse=True)
 
 
-async def entries_between(connection: AsyncConnection, log: Log, first: int, end: int) -> list[StreamEntry]:
+async def entries_between(
+    connection: AsyncConnection, log: StoredLog, first: int, end: int
+) -> list[StreamEntry]:
     """Entries first..end-1, in order, whatever their streams; one that is nowhere is simply absent.
 
     Raises:
@@ -91,7 +93,7 @@ async def entries_between(connection: AsyncConnection, log: Log, first: int, end
     ]
 
 
-def stands_in(log: Log, one: StreamEntry, stream_id: bytes) -> bool:
+def stands_in(log: StoredLog, one: StreamEntry, stream_id: bytes) -> bool:
     """Whether an entry stands in this stream, at the place its payload names; a lost payload names none."""
     if one.payload is None:
         return False
@@ -101,7 +103,7 @@ def stands_in(log: Log, one: StreamEntry, stream_id: bytes) -> bool:
 
 
 async def _by_labels(
-    connection: AsyncConnection, log: Log, sought: Sequence[bytes]
+    connection: AsyncConnection, log: StoredLog, sought: Sequence[bytes]
 ) -> list[tuple[int, bytes, int | None, bytes | None]]:
     """Entries with these labels, as (index, entry, expiry id, sealed payload), archived ones too."""
     rows = await connection.execute(_BY_LABELS, {"log": log.number, "labels": sought})

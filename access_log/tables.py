@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -38,6 +39,15 @@ head = Table(
     Column("frontier", LargeBinary, nullable=False, comment="roots of the full subtrees, largest first"),
     Column("key_epoch", SmallInteger, nullable=False, server_default="1", comment="of the newest keys"),
     Column("key_changing", Boolean, nullable=False, server_default="false", comment="the old keys sign too"),
+    Column("successor", Text, comment="origin of the log opened in its place; null while it is open"),
+)
+# At no moment can two logs be written; a trigger refuses the head of a closed one every change.
+Index(
+    "head_one_is_open",
+    text("(successor IS NULL)"),
+    unique=True,
+    postgresql_where=text("successor IS NULL"),
+    _table=head,
 )
 
 # How the log came from one set of keys to the next, each proven to whoever holds the set before.
@@ -88,12 +98,30 @@ stream = Table(
     "stream",
     metadata,
     Column("stream_id", LargeBinary, primary_key=True),
+    Column("log", SmallInteger, nullable=False, server_default="1", comment="where its newest entry stands"),
     Column("kind", SmallInteger, nullable=False),
     Column("master", SmallInteger, nullable=False, comment="version of the label master"),
     Column("month", Integer, nullable=False, comment="yyyymm of the newest entry, UTC; 0 before the first"),
     Column("seq", BigInteger, nullable=False, comment="number of the newest entry within its month"),
     Column("last_leaf", LargeBinary, nullable=False),
 )
+
+# Where streams ended in logs that were closed, each kept when its first entry in a later log is appended.
+stream_end = Table(
+    "stream_end",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column(
+        "stream_id",
+        LargeBinary,
+        ForeignKey("access_log.stream.stream_id", name="stream_end_stream_id_fkey", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("month", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("last_leaf", LargeBinary, nullable=False),
+)
+Index("stream_end_by_stream", stream_end.c.stream_id)
 
 # What a writer must find again after an unknown commit outcome, and a repeat after a lost answer.
 request = Table(
@@ -172,6 +200,15 @@ document = Table(
     Column("log", SmallInteger, primary_key=True, autoincrement=False),
     Column("index", BigInteger, primary_key=True, autoincrement=False),
     Column("document", Text, nullable=False),
+)
+
+# What leads from a closed log to the one opened in its place: entry 0 of the latter, for everyone to verify.
+succession = Table(
+    "succession",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False, comment="the log that was opened"),
+    Column("opening", Text, nullable=False, comment="of its entry 0, JSON"),
+    Column("receipt", Text, nullable=False, comment="of its entry 0"),
 )
 
 # What the log's witnesses cosigned last, how they failed, and the newest checkpoint their quorum cosigned.

@@ -3,8 +3,9 @@
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 from psycopg import AsyncCopy
 from sqlalchemy import text
@@ -29,18 +30,32 @@ class StreamKind(IntEnum):
 
 _LOCK_HEAD = text(
     # The clock is read outside the locking query, so that it is read after the wait.
-    "WITH locked AS MATERIALIZED (SELECT size, chain, time, frontier, key_epoch, key_changing"
+    "WITH locked AS MATERIALIZED (SELECT size, chain, time, frontier, key_epoch, key_changing, successor"
     " FROM access_log.head WHERE log = :log FOR UPDATE)"
-    " SELECT size, chain, time, frontier, key_epoch, key_changing,"
+    " SELECT size, chain, time, frontier, key_epoch, key_changing, successor,"
     " (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now FROM locked"
 )
 _KEY_STATE = text("SELECT key_epoch, key_changing FROM access_log.head WHERE log = :log")
-_STREAMS = text("SELECT stream_id, month, seq, last_leaf FROM access_log.stream WHERE stream_id = ANY(:ids)")
+# In a log of its own every stream begins at number 1; what comes before its first entry stands in another.
+_PLACES: Final = (
+    "SELECT stream_id, CASE log WHEN :log THEN month ELSE 0 END AS month,"
+    " CASE log WHEN :log THEN seq ELSE 0 END AS seq, last_leaf FROM access_log.stream"
+)
+_PLACES_OF = text(_PLACES + " WHERE stream_id = ANY(:ids)")
+_ALL_PLACES = text(_PLACES + " ORDER BY stream_id")
+# Every part of a statement sees the rows as they were before it: those that leave a log are kept first.
+_LEAVE: Final = (
+    "WITH ends AS (INSERT INTO access_log.stream_end (log, stream_id, month, seq, last_leaf)"
+    " SELECT log, stream_id, month, seq, last_leaf FROM access_log.stream"
+    " WHERE stream_id = ANY(CAST(:stream_ids AS bytea[])) AND log < :log AND seq > 0"
+    " ON CONFLICT DO NOTHING)"
+)
 _APPEND = text(
-    "WITH entries AS (INSERT INTO access_log.entry (log, index, entry)"
+    _LEAVE + ", entries AS (INSERT INTO access_log.entry (log, index, entry)"  # noqa: S608 -- our text
     " SELECT :log, index, entry FROM unnest(CAST(:indexes AS bigint[]), CAST(:entries AS bytea[]))"
     " AS t (index, entry)),"
-    " streams AS (UPDATE access_log.stream SET month = t.month, seq = t.seq, last_leaf = t.last_leaf"
+    " streams AS (UPDATE access_log.stream SET log = :log, month = t.month, seq = t.seq,"
+    " last_leaf = t.last_leaf"
     " FROM unnest(CAST(:stream_ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
     " CAST(:last_leaves AS bytea[])) AS t (stream_id, month, seq, last_leaf)"
     " WHERE access_log.stream.stream_id = t.stream_id),"
@@ -60,16 +75,23 @@ _COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
 _PAYLOAD_ROW = struct.Struct(">hihiqiii").pack
 _OPEN_STREAMS = text(
-    "INSERT INTO access_log.stream (stream_id, kind, master, month, seq, last_leaf)"
-    " SELECT stream_id, :kind, :master, 0, 0, :zero FROM unnest(CAST(:ids AS bytea[])) AS t (stream_id)"
+    "INSERT INTO access_log.stream (stream_id, log, kind, master, month, seq, last_leaf)"
+    " SELECT stream_id, :log, :kind, :master, 0, 0, :zero FROM unnest(CAST(:ids AS bytea[])) AS t (stream_id)"
     " ON CONFLICT (stream_id) DO NOTHING"
 )
 _MOVE_STREAMS = text(
-    "UPDATE access_log.stream SET month = t.month, seq = t.seq, last_leaf = t.last_leaf"
-    " FROM unnest(CAST(:ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
+    _LEAVE + " UPDATE access_log.stream SET log = :log, month = t.month, seq = t.seq,"  # noqa: S608 -- our text
+    " last_leaf = t.last_leaf"
+    " FROM unnest(CAST(:stream_ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
     " CAST(:leaves AS bytea[])) AS t (stream_id, month, seq, last_leaf)"
     " WHERE access_log.stream.stream_id = t.stream_id"
 )
+_BEFORE = text(
+    "SELECT stream_id, CASE WHEN log < :log THEN last_leaf ELSE coalesce((SELECT e.last_leaf"
+    " FROM access_log.stream_end e WHERE e.stream_id = s.stream_id AND e.log < :log"
+    " ORDER BY e.log DESC LIMIT 1), :zero) END FROM access_log.stream s WHERE stream_id = ANY(:ids)"
+)
+_CLOSE_HEAD = text("UPDATE access_log.head SET successor = :successor WHERE log = :log")
 _FIRST_HEAD = text(
     "INSERT INTO access_log.head (log, origin, size, chain, time, frontier)"
     " VALUES (:log, :origin, 0, :chain, 0, '') ON CONFLICT DO NOTHING"
@@ -78,7 +100,16 @@ _MAKE_PARTITIONS = text(
     "SELECT access_log.make_partitions(size + 2 * access_log.partition_width())"
     " FROM access_log.head WHERE log = :log"
 )
-_ORIGIN = text("SELECT origin FROM access_log.head WHERE log = :log")
+_HEADS = text("SELECT log, origin, successor FROM access_log.head WHERE log > 0 ORDER BY log")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A log of the database: its number, its origin, and that of the log opened in its place."""
+
+    number: int
+    origin: str
+    successor: str | None
 
 
 async def create_head(connection: AsyncConnection, log: int, origin: str) -> None:
@@ -86,10 +117,20 @@ async def create_head(connection: AsyncConnection, log: int, origin: str) -> Non
     await connection.execute(_FIRST_HEAD, {"log": log, "origin": origin, "chain": first_chain(origin)})
 
 
-async def origin_of(connection: AsyncConnection, log: int) -> str | None:
-    """The origin of the stored log; None where there is no log."""
-    origin: str | None = (await connection.execute(_ORIGIN, {"log": log})).scalar_one_or_none()
-    return origin
+async def close_head(connection: AsyncConnection, log: int, successor: str) -> None:
+    """Closes a log for good: from here on the database refuses its head every change.
+
+    Args:
+        connection: A transaction that holds the head lock.
+        log: The log's number.
+        successor: Origin of the log that is opened in its place.
+    """
+    await connection.execute(_CLOSE_HEAD, {"log": log, "successor": successor})
+
+
+async def logs(connection: AsyncConnection) -> list[Named]:
+    """Every log of the database, the oldest first: each but the newest is closed."""
+    return [Named(*row) for row in await connection.execute(_HEADS)]
 
 
 async def lock_head(connection: AsyncConnection, log: int) -> Head:
@@ -108,6 +149,7 @@ async def lock_head(connection: AsyncConnection, log: int) -> Head:
         Frontier.decode(row.size, row.frontier),
         row.now,
         KeyState(row.key_epoch, row.key_changing),
+        row.successor,
     )
 
 
@@ -123,19 +165,41 @@ async def key_state(connection: AsyncConnection, log: int) -> KeyState:
     return KeyState(row.key_epoch, row.key_changing)
 
 
-async def places_of(connection: AsyncConnection, streams: set[bytes]) -> dict[bytes, Place]:
-    """Where these streams stand; one that was never opened is absent."""
-    rows = await connection.execute(_STREAMS, {"ids": list(streams)})
+async def places_of(connection: AsyncConnection, log: int, streams: set[bytes]) -> dict[bytes, Place]:
+    """Where these streams stand in a log; one that was never opened is absent."""
+    rows = await connection.execute(_PLACES_OF, {"log": log, "ids": list(streams)})
     return {row[0]: Place(row[1], row[2], row[3]) for row in rows}
 
 
+async def all_places(connection: AsyncConnection, log: int) -> list[tuple[bytes, Place]]:
+    """Where every stream stands in a log, in the order of their ids."""
+    rows = await connection.execute(_ALL_PLACES, {"log": log})
+    return [(row[0], Place(row[1], row[2], row[3])) for row in rows]
+
+
+async def before(connection: AsyncConnection, log: int, streams: Iterable[bytes]) -> dict[bytes, bytes]:
+    """The leaf hash of each stream's newest entry in the logs before this one; zeros where it has none."""
+    asked = {"log": log, "ids": list(streams), "zero": _ZERO_LEAF}
+    return {row[0]: row[1] for row in await connection.execute(_BEFORE, asked)}
+
+
 async def open_streams(
-    connection: AsyncConnection, kind: StreamKind, stream_ids: Iterable[bytes], master_version: int
+    connection: AsyncConnection,
+    log: int,
+    kind: StreamKind,
+    stream_ids: Iterable[bytes],
+    master_version: int,
 ) -> None:
     """Makes the rows of new streams; harmless when they are there."""
     await connection.execute(
         _OPEN_STREAMS,
-        {"ids": list(stream_ids), "kind": int(kind), "master": master_version, "zero": _ZERO_LEAF},
+        {
+            "log": log,
+            "ids": list(stream_ids),
+            "kind": int(kind),
+            "master": master_version,
+            "zero": _ZERO_LEAF,
+        },
     )
 
 
@@ -169,12 +233,13 @@ async def storing_payloads(connection: AsyncConnection, log: int) -> AsyncIterat
         await copy.write(_COPY_END)
 
 
-async def move_streams(connection: AsyncConnection, places: Mapping[bytes, Place]) -> None:
-    """Sets where streams stand: for what mends a log. Who appends moves them with the entries."""
+async def move_streams(connection: AsyncConnection, log: int, places: Mapping[bytes, Place]) -> None:
+    """Sets where streams stand in a log: for what mends it. Who appends moves them with the entries."""
     await connection.execute(
         _MOVE_STREAMS,
         {
-            "ids": list(places),
+            "log": log,
+            "stream_ids": list(places),
             "months": [place.month for place in places.values()],
             "seqs": [place.seq for place in places.values()],
             "leaves": [place.last_leaf for place in places.values()],

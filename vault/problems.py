@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from access_log.errors import AccessLogError, LogUnavailableError
+from access_log.errors import AccessLogError, LogClosedError, LogUnavailableError
 from consent.oauth.errors import AccessError
 from consent.oauth.protection import Protection
 from vault.crypto.errors import CryptoError, InvalidIdentifierError
@@ -168,6 +168,9 @@ def _invalid_identifier(_request: Request, error: Exception) -> Response:
 def _log_stopped(_request: Request, error: Exception) -> Response:
     if isinstance(error, LogUnavailableError):
         _events.error("log_unavailable", exc_info=error)
+    elif isinstance(error, LogClosedError):
+        # It names two logs and nothing else, and what to do.
+        _events.critical("log_closed", reason=str(error))
     else:
         _events.critical("log_stopped", exc_info=error)
     return unavailable()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Final
 
-from access_log.cli import auditing, comparing, following, openings, persons, receipts, verifying
+from access_log.cli import auditing, comparing, following, openings, persons, receipts, succeeding, verifying
 from access_log.cli.output import cannot_tell, does_not_verify, told
 from access_log.cli.parsing import parser_of
 from access_log.errors import AccessLogError, SourceError
@@ -19,6 +19,7 @@ COMMANDS: Final = (
     openings.COMMAND,
     comparing.COMMAND,
     following.COMMAND,
+    succeeding.COMMAND,
     persons.COMMAND,
     *auditing.COMMANDS,
 )

@@ -45,9 +45,9 @@ class LabelsOut(BaseModel):
     proofs: list[str] = Field(description="For each label its proof (FORMAT 4.2), in base64, in their order")
 
 
-def roots_router(roots: RootsLog) -> APIRouter:
-    """The routes `/log/roots/…` and `/log/labels`."""
-    router = APIRouter(prefix="/log", tags=["log"])
+def roots_router(roots: RootsLog, prefix: str = "/log") -> APIRouter:
+    """The routes `/log/roots/…` and `/log/labels`, or those of a closed log under its own prefix."""
+    router = APIRouter(prefix=prefix, tags=["log"])
 
     @router.get(
         "/roots/checkpoint", response_class=PlainTextResponse, summary="The newest checkpoint of the roots"

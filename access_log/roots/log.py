@@ -21,12 +21,12 @@ from access_log import reading, stored
 from access_log.checkpoint import Checkpoint, SigningKey, VerifierKey
 from access_log.errors import LogStateError
 from access_log.labels import month_of
-from access_log.log import Log
 from access_log.merkle import EMPTY_ROOT, leaf_hash
 from access_log.prefix_tree import PrefixTree
 from access_log.roots import store
 from access_log.roots.crown import slots_of
 from access_log.roots.leaf import Kind, PrefixRoot, next_month, roots_origin
+from access_log.stored_log import StoredLog
 
 MOST_ENTRIES: Final = 131_072
 """Entries that one transaction covers, which bounds how long it lasts."""
@@ -65,7 +65,7 @@ class RootsLog:
         auditors: keys of those who recompute the roots and cosign.
     """
 
-    def __init__(self, log: Log, key: SigningKey, auditors: Sequence[VerifierKey] = ()) -> None:
+    def __init__(self, log: StoredLog, key: SigningKey, auditors: Sequence[VerifierKey] = ()) -> None:
         if key.name != roots_origin(log.origin):
             raise LogStateError("the key of the log of roots bears another name than its origin")
         self.log = log

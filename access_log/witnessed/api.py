@@ -1,6 +1,5 @@
 """The newest witnessed checkpoint and new receipts, over HTTP, for anyone (FORMAT 7, 8)."""
 
-import asyncio
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -11,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log import reading, stored
 from access_log.encoding import from_decimal
 from access_log.errors import FormatError, LogStateError
-from access_log.log import Log
 from access_log.policy import Policy
 from access_log.receipt import write_receipt
+from access_log.stored_log import StoredLog
 from access_log.witnessed.newest import newest_witnessed
 
 _SHORT = "public, max-age=2"
@@ -28,14 +27,15 @@ _ABSENT: dict[int | str, dict[str, Any]] = {
 EntryIndex = Annotated[str, Path(description="Where the entry stands in the log, from 0")]
 
 
-def witnessed_router(log: Log, policy: Policy | None) -> APIRouter:
+def witnessed_router(log: StoredLog, policy: Policy | None, prefix: str = "/log") -> APIRouter:
     """`/log/witnessed` and `/log/proof/`.
 
     Args:
-        log: the open log.
+        log: the open log, or a closed one.
         policy: whose cosignatures make a checkpoint witnessed; None if no witness is asked.
+        prefix: what stands before them.
     """
-    router = APIRouter(prefix="/log", tags=["log"])
+    router = APIRouter(prefix=prefix, tags=["log"])
 
     @router.get(
         "/witnessed",
@@ -60,10 +60,10 @@ def witnessed_router(log: Log, policy: Policy | None) -> APIRouter:
     async def proof(index: EntryIndex) -> Response:
         """Against the newest witnessed checkpoint; while none covers the entry, the newest logged one."""
         at = _index(index)
-        raised = await asyncio.to_thread(log.outside.read)
-        if at >= raised.size:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
         async with log.engine.connect() as connection:
+            raised = await log.provable(connection)
+            if raised is None or at >= raised.size:
+                raise HTTPException(HTTPStatus.NOT_FOUND)
             found = await newest_witnessed(log, connection, policy)
             if found is not None and at < found.checkpoint.size:
                 return _text(await _receipt(log, connection, at, found.checkpoint.size, found.note), _MINUTES)
@@ -72,7 +72,7 @@ def witnessed_router(log: Log, policy: Policy | None) -> APIRouter:
     return router
 
 
-async def _receipt(log: Log, connection: AsyncConnection, index: int, size: int, note: str) -> str:
+async def _receipt(log: StoredLog, connection: AsyncConnection, index: int, size: int, note: str) -> str:
     """The receipt of an entry against a checkpoint of this size that covers it.
 
     Raises:

@@ -7,13 +7,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.contradiction import Signed
 from access_log.errors import FormatError, VerificationError
-from access_log.log import Log
 from access_log.policy import Policy, open_under_policy
+from access_log.stored_log import StoredLog
 from access_log.verifier_keys import VerifierKey
 from access_log.witness import remembered
 
 
-async def newest_witnessed(log: Log, connection: AsyncConnection, policy: Policy | None) -> Signed | None:
+async def newest_witnessed(
+    log: StoredLog, connection: AsyncConnection, policy: Policy | None
+) -> Signed | None:
     """The newest checkpoint that the policy's quorum cosigned, verified again; None if there is none."""
     note = None if policy is None else await remembered.newest_witnessed(connection, log.number)
     if policy is None or note is None:

@@ -16,13 +16,13 @@ from access_log.contradiction import Signed
 from access_log.cosigned import WITNESSED
 from access_log.durable import DurableFolder
 from access_log.errors import AccessLogError, FolderError, LogStateError
-from access_log.log import Log
 from access_log.policy import Policy
 from access_log.publishing import CHECKPOINT, says_as_much
+from access_log.stored_log import StoredLog
 from access_log.witnessed.newest import newest_witnessed
 
 
-async def publish_witnessed(log: Log, root: Path, policy: Policy) -> int | None:
+async def publish_witnessed(log: StoredLog, root: Path, policy: Policy) -> int | None:
     """Publish the newest witnessed checkpoint beside the log; the size that stands there now, or None.
 
     One that the folder's checkpoint does not cover yet is left for the next call.
@@ -75,7 +75,7 @@ def _standing(folder: DurableFolder, path: str, keys: Sequence[VerifierKey]) -> 
         ) from None
 
 
-async def _require_begins(connection: AsyncConnection, log: Log, shown: Checkpoint, what: str) -> None:
+async def _require_begins(connection: AsyncConnection, log: StoredLog, shown: Checkpoint, what: str) -> None:
     try:
         same = await stored.root_at(connection, log.number, shown.size) == shown.root
     except LogStateError as error:

@@ -14,6 +14,7 @@ from access_log.log import SYSTEM_STREAM, Event, Log, Sealer, Signers, Writing
 from access_log.merkle import Frontier, leaf_hash
 from access_log.payload import Payload
 from access_log.receipt import VerifiedReceipt, verify_receipt
+from access_log.stored_log import StoredLog
 from tests.conftest import ORIGIN, PlainSealer, SeededSigners
 
 
@@ -65,7 +66,7 @@ def verified(log: Log, writing: Writing) -> list[VerifiedReceipt]:
     return receipts
 
 
-async def stored_entries(log: Log) -> list[bytes]:
+async def stored_entries(log: StoredLog) -> list[bytes]:
     """Every entry of the database, whose indexes must have no gap."""
     async with log.engine.connect() as connection:
         rows = await stored.entries(connection, log.number, 0, 1 << 40)

@@ -1,6 +1,8 @@
 """Whether a stream is complete, told from what was found of it."""
 
 import dataclasses
+import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 
 from access_log.completeness import AHEAD, Completeness, Gap, Lookout, judge
 from access_log.entry import Entry
-from access_log.material import Kind, Material, MaterialStream, OpenedEntry
+from access_log.errors import FormatError
+from access_log.material import Kind, Material, MaterialStream, MonthKey, OpenedEntry, read_material
 from access_log.merkle import leaf_hash
+from access_log.sequence import Place
 from tests.access_log.persons import ANN, BOB, CASE, Persons, altered, at
 
 
@@ -275,3 +279,67 @@ def test_a_stream_without_keys_is_said_to_have_none() -> None:
     empty = MaterialStream(Kind.PERSON, None, (), ())
     verdict = told(persons, persons.material(streams=(empty,)))
     assert verdict.gaps == (Gap(1, None, None, None, "the material has no month key for this stream"),)
+
+
+# ── A stream that goes on from an earlier log ────────────────────────────────────────────────────
+
+
+def going_on(before: bytes) -> Persons:
+    """Ann's stream had entries in a log that was closed; she has two here, in July and August."""
+    persons = Persons()
+    persons.places[ANN] = Place(0, 0, before)
+    for stream, month in ((BOB, 6), (ANN, 7), (ANN, 8)):
+        persons.add(stream, at(2026, month))
+    return persons
+
+
+def told_of(persons: Persons, stream: MaterialStream) -> Completeness:
+    material = persons.material(streams=(stream,))
+    lookout = Lookout(material.streams)
+    lookout.see(0, persons.entries)
+    first, last = (Entry.decode(persons.entries[index]).time for index in (0, -1))
+    return judge(material, lookout.found, len(persons.entries), last, first)
+
+
+def from_june(persons: Persons, stream: MaterialStream) -> MaterialStream:
+    key = MonthKey(202606, persons.maker.month_key(ANN, 202606))
+    return replace(stream, months=(key, *stream.months))
+
+
+def test_its_first_entry_names_the_last_of_the_earlier_log() -> None:
+    before = bytes([7]) * 32
+    persons = going_on(before)
+    stream = from_june(persons, persons.stream(ANN))
+    assert told_of(persons, replace(stream, before=before)).complete
+    for other in (None, bytes([8]) * 32):
+        verdict = told_of(persons, replace(stream, before=other))
+        assert [gap.index for gap in verdict.gaps] == [1]
+        assert "names a" in verdict.gaps[0].reason
+
+
+def test_an_entry_of_this_log_cannot_be_passed_off_as_one_of_the_earlier() -> None:
+    """The month in which it stands would have to be given: it is one of this log."""
+    persons = Persons()
+    hidden = persons.add(ANN, at(2026, 6))
+    for month in (7, 8):
+        persons.add(ANN, at(2026, month))
+    stream = persons.stream(ANN)
+    cut = replace(
+        stream,
+        months=stream.months[1:],
+        entries=stream.entries[1:],
+        before=leaf_hash(persons.entries[hidden]),
+    )
+    verdict = told_of(persons, cut)
+    assert [(gap.month, gap.index) for gap in verdict.gaps] == [(202606, None)]
+
+
+def test_what_comes_before_is_read_as_it_is_written() -> None:
+    persons = going_on(bytes([7]) * 32)
+    stream = replace(persons.stream(ANN), before=bytes([7]) * 32)
+    material = persons.material(streams=(stream,))
+    assert read_material(material.encode()) == material
+    for instead in (b'"before":3', b'"before":"AAAA"', b'"before":null'):
+        raw = re.sub(rb'"before":"[^"]*"', instead, material.encode())
+        with pytest.raises(FormatError):
+            read_material(raw)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from access_log.checkpoint import Checkpoint
 from access_log.errors import LogUnavailableError, OutsideLockError
 from access_log.lock import OutsideLock, Raised, Unproven
+from access_log.merkle import EMPTY_ROOT
 from access_log.signing_keys import CosigningKey, SigningKey, sign_note
 from access_log.verifier_keys import ML_DSA_44
 
@@ -285,3 +286,36 @@ def test_workers_in_any_order_end_at_the_largest(tmp_path: Path, sizes: list[int
     for thread in threads:
         thread.join()
     assert OutsideLock(path).read() == raised(max(sizes))
+
+
+# ── The end of a closed log ──────────────────────────────────────────────────────────────────────
+
+
+def test_a_lock_that_was_ended_is_raised_no_more_and_read_as_ever(tmp_path: Path) -> None:
+    lock = OutsideLock(tmp_path / "outside.lock")
+    first, second = Raised(0, EMPTY_ROOT, "note 0"), Raised(1, bytes([1]) * 32, "note 1")
+    lock.create(first)
+    assert lock.successor() is None
+    lock.raise_to(second, {0: EMPTY_ROOT})
+    lock.close("vault.example/log/2027")
+    lock.close("vault.example/log/2027")
+    assert lock.successor() == "vault.example/log/2027"
+    assert lock.read() == second
+    assert lock.raise_to(second, {}) is None, "what was raised before still counts as raised"
+    with pytest.raises(OutsideLockError, match=r"closed, and vault\.example/log/2027 opened in its place"):
+        lock.raise_to(Raised(2, bytes([2]) * 32, "note 2"), {1: second.root})
+    assert lock.read() == second
+    with pytest.raises(OutsideLockError, match="and not another"):
+        lock.close("another")
+
+
+def test_an_end_that_was_torn_is_none_and_is_written_anew(tmp_path: Path) -> None:
+    lock = OutsideLock(tmp_path / "outside.lock")
+    lock.create(Raised(0, EMPTY_ROOT, "note 0"))
+    lock.close("vault.example/log/2027")
+    whole = lock.path.read_bytes()
+    for cut in range(48 * 1024, len(whole)):
+        lock.path.write_bytes(whole[:cut])
+        assert lock.successor() is None
+    lock.close("vault.example/log/2027")
+    assert lock.path.read_bytes() == whole

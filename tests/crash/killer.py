@@ -266,6 +266,17 @@ DROPPING: dict[str, Step] = {
 }
 """Steps of taking a range of entries out of the database, in their order."""
 
+CLOSING: dict[str, Step] = {
+    "before-head-is-closed": Statement("before", "UPDATE access_log.head SET successor"),
+    "after-head-is-closed": Statement("after", "UPDATE access_log.head SET successor"),
+    "before-next-head": Statement("before", "INSERT INTO access_log.head"),
+    "before-lock-is-ended": Call("before", "access_log.lock", "OutsideLock.close"),
+    "after-lock-is-ended": Call("after", "access_log.lock", "OutsideLock.close"),
+    "before-succession": Statement("before", "INSERT INTO access_log.succession"),
+    "after-succession": Statement("after", "INSERT INTO access_log.succession"),
+}
+"""Steps of closing a log and opening the next, beside those of making and writing one."""
+
 RECOVERING = (
     "after-head-lock",
     "before-sign",
@@ -283,7 +294,7 @@ def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
     steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
-    (steps | DROPPING)[name].wrap(Trigger(int(nth), Path(armed)))
+    (steps | DROPPING | CLOSING)[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 

@@ -52,7 +52,7 @@ async def test_a_grant_that_was_taken_back_refuses_after_a_restore(
         published = tmp_path / "published"
         done = await asyncio.to_thread(run, settings, SERVE[0], "log", "publish", str(published))
         assert done.returncode == 0, done.stderr
-    endings = settings.endings_path
+    endings = settings.endings_of(1, "")
     with restored(postgres, file, settings) as older:
         aside = endings.rename(endings.with_name("aside"))
         lost = await asyncio.to_thread(run, older, SERVE[0], "log", "reimport", str(published))

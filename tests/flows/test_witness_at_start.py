@@ -101,7 +101,7 @@ async def night(
     file = await asyncio.to_thread(dump, postgres, database_name, tmp_path / "nightly.dump")
     older = tmp_path / "older"
     older.mkdir(mode=0o700)
-    for path in (settings.outside_lock_path, settings.endings_path, settings.keyring_path):
+    for path in (settings.outside_lock_path, settings.endings_of(1, ""), settings.keyring_path):
         shutil.copy2(path, older / path.name)
     await append(vault.log, 2)
     with restored(postgres, file, settings) as back:

@@ -62,7 +62,7 @@ async def test_the_job_flags_what_strikes_and_inspectors_read_it(watched: Served
     # The register says where flags are and no more: nothing there links one entry to another.
     async with watched.world.vault.engine.connect() as connection:
         columns = (await connection.execute(text("SELECT * FROM vault.flag LIMIT 1"))).keys()
-    assert set(columns) == {"flag_index", "raised_at"}
+    assert set(columns) == {"log", "flag_index", "raised_at"}
 
 
 async def test_a_worker_that_starts_again_goes_on_where_it_ended(watched: Served) -> None:

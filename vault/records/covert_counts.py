@@ -20,6 +20,7 @@ from access_log.durable import DurableFolder
 from access_log.entry import EntryType
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import Party, Payload
+from access_log.stored_log import StoredLog
 from vault.records.tables import covert_count
 
 COUNTED = "covert cases counted"
@@ -94,7 +95,7 @@ async def published(connection: AsyncConnection) -> list[CovertCount]:
     ]
 
 
-async def publish_counts(log: Log, root: Path, size: int) -> None:
+async def publish_counts(log: StoredLog, root: Path, size: int) -> None:
     """Puts the counts beside a published log, as `covert` (log FORMAT 6): what `/log/covert` answers.
 
     Args:

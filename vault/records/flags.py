@@ -53,7 +53,7 @@ async def raise_flags(log: Log, flags: Sequence[Flag]) -> None:
         AccessLogError: the log cannot append; none stands.
     """
     async with log.writing() as writing:
-        await _write(writing, flags)
+        await _write(writing, log.number, flags)
 
 
 async def list_flags(
@@ -64,12 +64,13 @@ async def list_flags(
     Raises:
         CryptoError: a payload was altered or moved.
     """
-    query = select(flag).order_by(flag.c.flag_index).limit(most)
+    query = select(flag).order_by(flag.c.flag_index, flag.c.log).limit(most)
     if after is not None:
         query = query.where(flag.c.flag_index > after)
     found = []
-    for index, raised_at in (await connection.execute(query)).all():
-        entries = await entries_between(connection, log, index, index + 1)
+    logs = {each.number: each for each in (*log.earlier, log)}
+    for number, index, raised_at in (await connection.execute(query)).all():
+        entries = await entries_between(connection, logs[number], index, index + 1)
         found.append(RaisedFlag(index, raised_at, _read(entries)))
     return found
 
@@ -109,7 +110,7 @@ class Watching:
             found = [each for one in seen for each in watch.see(one)]
             if found:
                 async with log.writing() as writing:
-                    await _write(writing, found)
+                    await _write(writing, log.number, found)
                     await writing.connection.execute(_ADVANCE, {"log": log.number, "size": beyond})
             else:
                 async with log.engine.begin() as connection:
@@ -142,11 +143,13 @@ class Watching:
         ]
 
 
-async def _write(writing: Writing, flags: Sequence[Flag]) -> None:
+async def _write(writing: Writing, log: int, flags: Sequence[Flag]) -> None:
     for one in flags:
         index = writing.head.size + len(writing.events)
         writing.add(Event(SYSTEM_STREAM, _payload(one)))
-        await writing.connection.execute(flag.insert(), {"flag_index": index, "raised_at": writing.now})
+        await writing.connection.execute(
+            flag.insert(), {"log": log, "flag_index": index, "raised_at": writing.now}
+        )
 
 
 def _payload(one: Flag) -> Payload:

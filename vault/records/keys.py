@@ -52,7 +52,9 @@ _SYSTEM_KEYS: Final = (
 _KEY_SIZE: Final = 32
 _VERSION: Final = 1
 
-_READ_SYSTEM = text("SELECT name, version, wrapped FROM vault.system_key WHERE version = :version")
+_READ_SYSTEM = text(
+    "SELECT name, version, wrapped FROM vault.system_key WHERE version = :version AND name = ANY(:names)"
+)
 _ANY_SYSTEM = text("SELECT EXISTS (SELECT FROM vault.system_key)")
 _READ_VERSION = text("SELECT wrapped FROM vault.system_key WHERE name = :name AND version = :version")
 _ADD_SYSTEM = text(
@@ -108,7 +110,9 @@ class VaultKeys:
             ProviderError: the provider does not answer.
         """
         async with engine.connect() as connection:
-            rows = (await connection.execute(_READ_SYSTEM, {"version": _VERSION})).all()
+            rows = (
+                await connection.execute(_READ_SYSTEM, {"version": _VERSION, "names": list(_SYSTEM_KEYS)})
+            ).all()
         if {row.name for row in rows} != set(_SYSTEM_KEYS):
             raise KeysMissingError("the database holds no keys yet: run `creditvault migrate`")
         plain = await provider.unwrap_many(
@@ -140,7 +144,7 @@ class VaultKeys:
             UnsealError: database and keyring do not belong together.
             ProviderError: the provider does not answer.
         """
-        if version == _VERSION:
+        if version == _VERSION and name in self._system:
             return self._system[name]
         async with self._engine.connect() as connection:
             wrapped = (

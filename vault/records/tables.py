@@ -126,10 +126,12 @@ access_case = Table(
     metadata,
     Column("case_id", Uuid, primary_key=True, comment="keyed digest of person and entry"),
     Column("state", Text, nullable=False),
-    Column("opened_index", BigInteger, nullable=False, unique=True, comment="of the entry that opened it"),
+    Column("log", SmallInteger, nullable=False, server_default="1", comment="in which it was opened"),
+    Column("opened_index", BigInteger, nullable=False, comment="of the entry that opened it"),
     Column("answered_index", BigInteger, comment="of the entry that answers it"),
     Column("opened_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("log", "opened_index", name="access_case_opened_index_key"),
     CheckConstraint("state IN ('open', 'taken up', 'answered')", name="state"),
     CheckConstraint("(state = 'answered') = (answered_index IS NOT NULL)", name="answer"),
 )
@@ -138,6 +140,7 @@ access_case = Table(
 flag = Table(
     "flag",
     metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
     Column("flag_index", BigInteger, primary_key=True, autoincrement=False, comment="of its entry"),
     Column("raised_at", DateTime(timezone=True), nullable=False),
 )

@@ -50,6 +50,7 @@ class OwnCase:
     """A case as its person sees it.
 
     Attributes:
+        log: name of the log in which both the query and the case stand.
         entry: index of the query that was not recognised.
         words: what the person said of it.
         answer: what an inspector answered; None until then.
@@ -57,6 +58,7 @@ class OwnCase:
     """
 
     case_id: UUID
+    log: str
     entry: int
     state: State
     words: str | None
@@ -70,11 +72,13 @@ class CaseRow:
     """A case as the register holds it.
 
     Attributes:
+        log: number of the log in which it was opened.
         opened_index: of the entry that opened it.
         answered_index: of the entry that answers it.
     """
 
     case_id: UUID
+    log: int
     state: State
     opened_index: int
     answered_index: int | None
@@ -101,7 +105,9 @@ async def open_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access,
     if not access.is_query:
         raise UnknownError("this entry is no query")
     said = _said(words)
-    (digest,) = await keys.keyed_digests([_ID + subject_id.bytes + access.index.to_bytes(8, "big")])
+    # Numbers of entries begin again in each log.
+    of_log = b"" if log.number == 1 else log.number.to_bytes(2, "big")
+    (digest,) = await keys.keyed_digests([_ID + subject_id.bytes + access.index.to_bytes(8, "big") + of_log])
     case_id = UUID(bytes=digest[:16])
     async with log.writing() as writing:
         person = await subjects.read(writing.connection, subject_id)
@@ -114,6 +120,7 @@ async def open_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access,
             {
                 "case_id": case_id,
                 "state": "open",
+                "log": log.number,
                 "opened_index": at,
                 "opened_at": writing.now,
                 "changed_at": writing.now,
@@ -139,7 +146,7 @@ async def open_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access,
 def own_cases(accesses: Iterable[Access]) -> list[OwnCase]:
     """A person's cases, the newest first, as the entries of their own stream tell them."""
     found: dict[str, dict[str, Any]] = {}
-    for one in sorted(accesses, key=lambda each: each.index):
+    for one in reversed(list(accesses)):
         about = one.details.get("object")
         if not isinstance(about, dict) or "case" not in about:
             continue
@@ -147,6 +154,7 @@ def own_cases(accesses: Iterable[Access]) -> list[OwnCase]:
         if event == NOT_RECOGNISED and one.type is EntryType.RIGHTS:
             found[about["case"]] = {
                 "case_id": UUID(about["case"]),
+                "log": one.log.origin,
                 "entry": about["entry"],
                 "state": "open",
                 "words": about["words"],
@@ -171,7 +179,7 @@ async def list_cases(
         after: only those whose opening stands behind this index.
         most: at most so many.
     """
-    query = select(access_case).order_by(access_case.c.opened_index).limit(most)
+    query = select(access_case).order_by(access_case.c.opened_index, access_case.c.log).limit(most)
     if state is not None:
         query = query.where(access_case.c.state == state)
     if after is not None:

@@ -1,6 +1,6 @@
 """Who asked about me: a person's own stream of the log, refusals and staff included."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -8,10 +8,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from access_log.closed.log import ClosedLog
 from access_log.entry import EntryType
-from access_log.log import Log
 from access_log.merkle import leaf_hash
 from access_log.payload import Party
+from access_log.stored_log import StoredLog
 from access_log.streams import StreamEntry, entries_of
 from consent import bases, bodies, consents, statutes
 from vault.records import covert, store
@@ -54,7 +55,8 @@ class Access:
     """One entry of a person's stream, as that person sees it.
 
     Attributes:
-        index: of the entry in the log.
+        log: the log it stands in, which may be closed.
+        index: of the entry in that log.
         kind: static name of what happened.
         body: that acted, if one did.
         basis: of a query.
@@ -66,6 +68,7 @@ class Access:
         raw: the entry, 106 bytes.
     """
 
+    log: StoredLog = field(repr=False)
     index: int
     time: datetime
     type: EntryType
@@ -78,6 +81,11 @@ class Access:
     court_reference: str | None
     opening: Mapping[str, Any] | None = field(repr=False)
     raw: bytes = field(repr=False)
+
+    @property
+    def closed(self) -> str | None:
+        """The name of its log, if that was closed."""
+        return self.log.origin if isinstance(self.log, ClosedLog) else None
 
     @property
     def is_query(self) -> bool:
@@ -110,10 +118,15 @@ KINDS = {
 }
 
 
-async def accesses(connection: AsyncConnection, log: Log, subject_id: UUID) -> list[Access]:
+async def accesses(connection: AsyncConnection, logs: Sequence[StoredLog], subject_id: UUID) -> list[Access]:
     """All entries about a person, newest first; empty for someone the vault does not know.
 
     They are those of the person's own stream, and of covert cases that were disclosed to them.
+
+    Args:
+        connection: to the vault's database.
+        logs: its logs, the oldest first.
+        subject_id: the person.
 
     Raises:
         CryptoError: a payload was altered or moved.
@@ -121,12 +134,27 @@ async def accesses(connection: AsyncConnection, log: Log, subject_id: UUID) -> l
     row = await store.subject(connection, subject_id)
     if row is None:
         return []
-    entries = await entries_of(connection, log, row.person.stream_id, row.created_at)
-    delayed: dict[int, str] = {}
-    for case in await covert.disclosed_to(connection, subject_id):
-        told_later = await entries_of(connection, log, case.stream_id, case.opened_at)
-        delayed |= {one.index: case.court_reference for one in told_later}
-        entries = sorted([*entries, *told_later], key=lambda one: one.index, reverse=True)
+    cases = await covert.disclosed_to(connection, subject_id)
+    found: list[Access] = []
+    for log in reversed(logs):
+        entries = await entries_of(connection, log, row.person.stream_id, row.created_at)
+        delayed: dict[int, str] = {}
+        for case in cases:
+            told_later = await entries_of(connection, log, case.stream_id, case.opened_at)
+            delayed |= {one.index: case.court_reference for one in told_later}
+            entries = sorted([*entries, *told_later], key=lambda one: one.index, reverse=True)
+        found += await _seen(connection, log, subject_id, entries, delayed)
+    return found
+
+
+async def _seen(
+    connection: AsyncConnection,
+    log: StoredLog,
+    subject_id: UUID,
+    entries: Sequence[StreamEntry],
+    delayed: Mapping[int, str],
+) -> list[Access]:
+    """Entries of one log as the person sees them."""
     opened = [(one, _details(one)) for one in entries]
     acting = await _bodies(connection, _ids("body", (details for _, details in opened)))
     rested = await _bases(
@@ -137,6 +165,7 @@ async def accesses(connection: AsyncConnection, log: Log, subject_id: UUID) -> l
     unreleased = {index for index in concerned.values() if index is not None}
     return [
         Access(
+            log=log,
             index=one.index,
             time=datetime.fromtimestamp(one.entry.time / 1000, UTC),
             type=one.entry.type,
@@ -154,14 +183,15 @@ async def accesses(connection: AsyncConnection, log: Log, subject_id: UUID) -> l
     ]
 
 
-async def receipt(connection: AsyncConnection, log: Log, access: Access) -> str:
-    """The receipt of an entry against the newest released checkpoint (FORMAT 11).
+async def receipt(connection: AsyncConnection, access: Access) -> str:
+    """The receipt of an entry against the newest released checkpoint of its log (FORMAT 7).
 
     Raises:
+        LogClosedError: its log was closed as it stood, and no checkpoint covers it here.
         LogUnavailableError: the outside lock cannot be read now.
         LogStateError: entries or tiles are missing.
     """
-    return await log.receipt(connection, access.index, access.raw)
+    return await access.log.receipt(connection, access.index, access.raw)
 
 
 async def _bodies(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UUID | None, AccessingBody]:

@@ -158,6 +158,7 @@ def _purpose(event: str, case_id: UUID) -> Purpose:
 
 async def _said(writing: Writing, log: Log, row: CaseRow) -> dict[str, Any]:
     """What the entry that opened a case states; nothing once its content is gone."""
-    found = await entries_between(writing.connection, log, row.opened_index, row.opened_index + 1)
+    (where,) = [each for each in (*log.earlier, log) if each.number == row.log]
+    found = await entries_between(writing.connection, where, row.opened_index, row.opened_index + 1)
     payload = found[0].payload if found else None
     return {} if payload is None else dict(payload.values())

@@ -6,6 +6,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 
 from access_log.api import log_router
+from access_log.closed.api import succession_router
+from access_log.closed.log import closed_path
 from access_log.roots.api import roots_router
 from access_log.witnessed.api import witnessed_router
 from consent.api import copies_router, register_router
@@ -72,10 +74,20 @@ def build_app(vault: Vault) -> FastAPI:
     app.include_router(register_router(vault.engine))
     app.include_router(copies_router(vault.keeper.signer))
     app.include_router(covert_router(vault.engine))
+    app.include_router(succession_router(vault.log, [each.log for each in vault.closed]))
     app.include_router(log_router(vault.log))
     policy = None if vault.witnessing is None else vault.witnessing.policy
     app.include_router(witnessed_router(vault.log, policy))
     app.include_router(roots_router(vault.roots))
+    for each in vault.closed:
+        prefix = closed_path(each.log.origin)
+        for router in (
+            log_router(each.log, prefix),
+            witnessed_router(each.log, policy, prefix),
+            roots_router(each.roots, prefix),
+        ):
+            # The same routes once more: `/log/closed` says where.
+            app.include_router(router, include_in_schema=False)
     _add_operation(app, vault)
     describe(app)
     app.add_middleware(

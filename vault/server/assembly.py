@@ -1,14 +1,17 @@
 """The rooms put together: what one worker process holds open."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from access_log import closing, writes
 from access_log.archive import Archive
+from access_log.closed.log import ClosedLog
 from access_log.endings import EndingsFile
 from access_log.errors import FormatError
 from access_log.lock import OutsideLock
@@ -16,10 +19,10 @@ from access_log.log import Log
 from access_log.policy import Policy
 from access_log.reapplying import Endings
 from access_log.references import Reference, patient, witness_reference
-from access_log.roots.leaf import roots_origin
 from access_log.roots.log import RootsLog
-from access_log.signing_keys import SigningKey
 from access_log.sources import Directory
+from access_log.stored_log import StoredLog
+from access_log.verifier_keys import VerifierKey
 from access_log.web import Website
 from access_log.witness.witnessing import Witnessing, shown, urls_of
 from consent.copies import CopySigner
@@ -40,7 +43,6 @@ from vault.records.keys import (
     CONSENT_SIGNING,
     LABEL_MASTER,
     PROOF_NONCE,
-    ROOTS_SIGNING,
     LogSealer,
     VaultKeys,
 )
@@ -49,7 +51,7 @@ from vault.records.signers import LogSigners
 from vault.records.watch import Measures
 from vault.rights.reapply import reapplier
 from vault.server.database import application_engine
-from vault.server.settings import Settings
+from vault.server.settings import Settings, archive_of
 from vault.server.token_keys import TokenKeys
 
 _events = structlog.get_logger()
@@ -67,6 +69,14 @@ class NoWitnessPolicyError(VaultError):
     """The policy that says whose cosignatures to obtain is missing, or cannot be used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A closed log with its log of roots."""
+
+    log: ClosedLog
+    roots: RootsLog
+
+
 @dataclass(frozen=True)
 class Vault:
     """Everything a worker needs, open and checked."""
@@ -76,6 +86,7 @@ class Vault:
     catalogue: Catalogue
     keys: VaultKeys
     log: Log
+    closed: tuple[Closed, ...]
     witnessing: Witnessing | None
     roots: RootsLog
     disclosure: Disclosure
@@ -85,6 +96,11 @@ class Vault:
     token_keys: TokenKeys
     keeper: Keeper
     schemes: frozenset[str]
+
+    @property
+    def logs(self) -> tuple[StoredLog, ...]:
+        """Every log of the database, the oldest first: what people are shown spans them all."""
+        return (*(each.log for each in self.closed), self.log)
 
 
 def keyring(settings: Settings) -> FileKeyring:
@@ -150,10 +166,10 @@ async def set_up(settings: Settings, database_url: str) -> None:
         )
         await VaultKeys.create(engine, provider)
         keys = await VaultKeys.open(engine, provider)
-        log = _log(settings, engine, keys, load_catalogue(settings.pack))
+        log = await _log(settings, engine, keys)
         await log.create()
         await log.make_partitions_ahead()
-        await _roots(settings, log, keys).create()
+        await (await _roots(settings, log, keys)).create()
     finally:
         await engine.dispose()
 
@@ -171,11 +187,17 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
     witnessing = None
     try:
         keys = await VaultKeys.open(engine, provider)
-        log = _log(settings, engine, keys, catalogue)
+        log = await _log(settings, engine, keys)
+        closed = await _closed(settings, engine, keys, log.number)
         witnessing = _witnessing(settings, log)
         if settings.witness_mode == "sync":
             log.witnesses = witnessing
         await log.start()
+        log.earlier = tuple(each.log for each in closed)
+        for each in closed:
+            await each.log.require_kept()
+        if log.number > 1:
+            await closing.keep_opening(log)
         schemes = frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC})
         signing = TokenKeys(engine, keys)
         profile = Profile(
@@ -189,8 +211,9 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             catalogue=catalogue,
             keys=keys,
             log=log,
+            closed=closed,
             witnessing=witnessing,
-            roots=_roots(settings, log, keys),
+            roots=await _roots(settings, log, keys),
             disclosure=Disclosure(
                 log,
                 keys,
@@ -224,14 +247,63 @@ async def open_log(settings: Settings, database_url: str) -> AsyncIterator[Log]:
     engine = application_engine(database_url, settings)
     try:
         keys = await VaultKeys.open(engine, provider)
-        yield _log(settings, engine, keys, load_catalogue(settings.pack))
+        yield await _log(settings, engine, keys)
     finally:
         await engine.dispose()
 
 
 @asynccontextmanager
-async def open_roots(settings: Settings, database_url: str) -> AsyncIterator[RootsLog]:
-    """The log of roots with its log, not started.
+async def open_closing(
+    settings: Settings, database_url: str, successor: str
+) -> AsyncIterator[tuple[Log, Log, RootsLog]]:
+    """The log that is open, or was closed for another, and the one to be opened in its place with its roots.
+
+    Args:
+        settings: Their log may be either of the two.
+        database_url: Of the application role.
+        successor: Origin of the log to be opened.
+
+    Raises:
+        VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
+    """
+    provider = keyring(settings)
+    engine = application_engine(database_url, settings)
+    asked: list[Witnessing] = []
+    try:
+        keys = await VaultKeys.open(engine, provider)
+        logs = await _logs(engine)
+        open_one = logs[-1] if logs else writes.Named(1, settings.log_origin, None)
+        if open_one.origin == successor and len(logs) > 1:
+            open_one = logs[-2]
+        old = Log(
+            **_stored(settings, engine, keys, open_one.number, open_one.origin),
+            references=_references(
+                settings, open_one.origin, await _keys_before(settings, engine, keys, open_one.number)
+            ),
+            endings=_endings(settings, keys, open_one.number, open_one.origin),
+        )
+        new = Log(
+            **_stored(settings, engine, keys, open_one.number + 1, successor),
+            endings=_endings(settings, keys, open_one.number + 1, successor),
+        )
+        if settings.witness_mode == "sync":
+            for log in (old, new):
+                if (witnessing := _witnessing(settings, log)) is not None:
+                    asked.append(witnessing)
+                    log.witnesses = witnessing
+        await new.signers.make(1)
+        yield old, new, await _roots(settings, new, keys)
+    finally:
+        for each in asked:
+            await each.close()
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def open_roots(
+    settings: Settings, database_url: str
+) -> AsyncIterator[tuple[RootsLog, tuple[Closed, ...]]]:
+    """The log of roots with its log, not started, and those that were closed before.
 
     Raises:
         VaultError, CryptoError: what is missing or wrong, and what to do.
@@ -240,39 +312,87 @@ async def open_roots(settings: Settings, database_url: str) -> AsyncIterator[Roo
     engine = application_engine(database_url, settings)
     try:
         keys = await VaultKeys.open(engine, provider)
-        yield _roots(settings, _log(settings, engine, keys, load_catalogue(settings.pack)), keys)
+        log = await _log(settings, engine, keys)
+        yield await _roots(settings, log, keys), await _closed(settings, engine, keys, log.number)
     finally:
         await engine.dispose()
 
 
-def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys, catalogue: Catalogue) -> Log:
-    origin = settings.log_origin
+async def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys) -> Log:
+    """The log the settings name; where the database knows none of that name, `start` says so."""
+    logs = await _logs(engine)
+    newest = logs[-1].number if logs else 1
+    number = next((one.number for one in logs if one.origin == settings.log_origin), newest)
     return Log(
-        engine,
-        origin=origin,
-        master=keys.system(LABEL_MASTER),
-        sealer=LogSealer(keys, origin, settings.payload_years, catalogue.timezone),
-        signers=LogSigners(keys, origin, ml_dsa=settings.log_ml_dsa),
-        outside=OutsideLock(settings.outside_lock_path),
-        archive=Archive(settings.archive_dir) if settings.archive_dir is not None else None,
-        references=_references(settings),
-        endings=Endings(
-            EndingsFile(settings.endings_path, origin), reapplier(CopySigner(keys.system(CONSENT_SIGNING)))
+        **_stored(settings, engine, keys, number, settings.log_origin),
+        references=_references(
+            settings, settings.log_origin, await _keys_before(settings, engine, keys, number)
         ),
+        endings=_endings(settings, keys, number, settings.log_origin),
     )
 
 
-def _references(settings: Settings) -> tuple[Reference, ...]:
+def _endings(settings: Settings, keys: VaultKeys, number: int, origin: str) -> Endings:
+    file = EndingsFile(settings.endings_of(number, origin), origin)
+    return Endings(file, reapplier(CopySigner(keys.system(CONSENT_SIGNING))))
+
+
+async def _keys_before(
+    settings: Settings, engine: AsyncEngine, keys: VaultKeys, number: int
+) -> list[VerifierKey]:
+    """Every key of the logs that were closed before this one."""
+    earlier = [one for one in await _logs(engine) if one.number < number]
+    logs = [StoredLog(**_stored(settings, engine, keys, one.number, one.origin)) for one in earlier]
+    return [key for log in logs for key in await log.every_verifier_key()]
+
+
+async def _logs(engine: AsyncEngine) -> list[writes.Named]:
+    async with engine.connect() as connection:
+        return await writes.logs(connection)
+
+
+async def _closed(
+    settings: Settings, engine: AsyncEngine, keys: VaultKeys, before: int
+) -> tuple[Closed, ...]:
+    """The logs that were closed before this number, the oldest first."""
+    found = []
+    for one in await _logs(engine):
+        if one.number < before:
+            async with engine.connect() as connection:
+                says = await closing.document_of(connection, one.number + 1)
+            log = ClosedLog(**_stored(settings, engine, keys, one.number, one.origin), says=says)
+            found.append(Closed(log, await _roots(settings, log, keys)))
+    return tuple(found)
+
+
+def _stored(
+    settings: Settings, engine: AsyncEngine, keys: VaultKeys, number: int, origin: str
+) -> dict[str, Any]:
+    """What every log of the database is made of (`StoredLog`)."""
+    archive = settings.archive_dir
+    return {
+        "engine": engine,
+        "number": number,
+        "origin": origin,
+        "master": keys.system(LABEL_MASTER),
+        "sealer": LogSealer(keys, origin, settings.payload_years, load_catalogue(settings.pack).timezone),
+        "signers": LogSigners(keys, origin, number, ml_dsa=settings.log_ml_dsa),
+        "outside": OutsideLock(settings.outside_lock_of(number, origin)),
+        "archive": None if archive is None else Archive(archive_of(archive, number, origin)),
+    }
+
+
+def _references(settings: Settings, origin: str, closed: Sequence[VerifierKey]) -> tuple[Reference, ...]:
     """Where others see this log: a folder that is not there yet holds nothing against the database."""
     found: list[Reference] = []
     place = settings.published_log or settings.publish_dir
     if place is not None:
         source = Website(place) if isinstance(place, str) and "://" in place else Directory(Path(place))
-        found.append(Reference(f"the published log {place}", patient(source), _not_compared))
+        found.append(Reference(f"the published log {place}", patient(source), _not_compared, closed=closed))
     policy = witness_policy(settings)
     if policy is not None:
         found.extend(
-            witness_reference(shown(policy.witnesses[name]), url, settings.log_origin, _not_compared)
+            witness_reference(shown(policy.witnesses[name]), url, origin, _not_compared)
             for name, url in urls_of(policy).items()
         )
     return tuple(found)
@@ -324,9 +444,9 @@ def _witnessing(settings: Settings, log: Log) -> Witnessing | None:
     )
 
 
-def _roots(settings: Settings, log: Log, keys: VaultKeys) -> RootsLog:
-    origin = roots_origin(log.origin)
-    return RootsLog(log, SigningKey.from_seed(origin, keys.system(ROOTS_SIGNING)), auditors=settings.auditors)
+async def _roots(settings: Settings, log: Log | ClosedLog, keys: VaultKeys) -> RootsLog:
+    key = await LogSigners(keys, log.origin, log.number, ml_dsa=False).roots()
+    return RootsLog(log, key, auditors=settings.auditors)
 
 
 def _keeper(settings: Settings, keys: VaultKeys, catalogue: Catalogue) -> Keeper:

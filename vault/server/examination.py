@@ -33,7 +33,7 @@ _LEFT_WARNED: Final = 1_000_000
 _SILENT_SECONDS: Final = 60
 
 _NOW = text("SELECT extract(epoch FROM clock_timestamp())::float8")
-_NEWEST = text("SELECT size, time / 1000.0 AS time FROM access_log.head")
+_NEWEST = text("SELECT size, time / 1000.0 AS time FROM access_log.head WHERE successor IS NULL")
 _ROLE = text(
     "SELECT current_user AS name, bool_or(r.rolsuper) AS super,"
     " bool_or(pg_has_role(current_user, c.relowner, 'MEMBER')) AS owns,"
@@ -138,20 +138,24 @@ def _keyring(settings: Settings) -> Check:
 
 
 def _outside_lock(settings: Settings) -> Check:
+    later = OutsideLock(settings.outside_lock_of(2, settings.log_origin))
+    lock = later if later.exists() else OutsideLock(settings.outside_lock_path)
     try:
-        raised = OutsideLock(settings.outside_lock_path).read()
+        raised = lock.read()
     except AccessLogError as error:
         return Check("outside lock", FAIL, str(error))
-    return Check("outside lock", OK, f"{raised.size:,} entries raised, {settings.outside_lock_path}")
+    return Check("outside lock", OK, f"{raised.size:,} entries raised, {lock.path}")
 
 
 def _endings(settings: Settings) -> Check:
-    file = EndingsFile(settings.endings_path, settings.log_origin)
+    later = settings.endings_of(2, settings.log_origin)
+    path = later if later.exists() else settings.endings_of(1, settings.log_origin)
+    file = EndingsFile(path, settings.log_origin)
     try:
         kept = sum(1 for _ in file.each())
     except AccessLogError as error:
         return Check("endings", FAIL, str(error))
-    return Check("endings", OK, f"{kept:,} withdrawals, revocations and the like, {settings.endings_path}")
+    return Check("endings", OK, f"{kept:,} withdrawals, revocations and the like, {path}")
 
 
 def _disk(settings: Settings) -> Check:

@@ -13,6 +13,7 @@ A body's receipt must verify, and its entry must stand at its index in this log.
 """
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -25,7 +26,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log import reading
+from access_log import reading, stored
 from access_log.entry import Entry, EntryType
 from access_log.errors import AccessLogError, FormatError
 from access_log.findings import MOST
@@ -194,7 +195,8 @@ async def reconcile_unwraps(
             handle(system_key_aad(name, version))
             for name, version in (await connection.execute(_SYSTEM_KEYS)).all()
         }
-    with closing(_Uses(system)) as uses:
+        span = await _span(connection, log.number)
+    with closing(_Uses(system, span)) as uses:
         await asyncio.to_thread(uses.take, journal.read(), found)
         # Read after the journal: an entry is durable before a key is opened for it.
         async with log.engine.connect() as connection:
@@ -210,10 +212,26 @@ async def reconcile_unwraps(
         return Unwraps(uses.lines, uses.unwrapped, uses.cached, uses.jobs, uses.since, walk.judged)
 
 
+async def _span(connection: AsyncConnection, log: int) -> tuple[float, float]:
+    """From when on, and until when, lines that name an entry mean one of this log (ms since the epoch).
+
+    Numbers begin again in a log that was opened in the place of another. No key is opened for its entry 0,
+    and none for the closed log long after it: so the middle between its first two entries parts the two.
+    """
+
+    async def middle(number: int) -> float | None:
+        times = [Entry.decode(raw).time for _, raw in await stored.entries(connection, number, 0, 2)]
+        return sum(times) / len(times) if len(times) > 1 else None
+
+    begins, ends = await middle(log) if log > 1 else None, await middle(log + 1)
+    return (-math.inf if begins is None else begins, math.inf if ends is None else ends)
+
+
 class _Uses:
     """The lines of a journal by the entry they name: on disk, in a file nobody else can open."""
 
-    def __init__(self, system: set[str]) -> None:
+    def __init__(self, system: set[str], span: tuple[float, float]) -> None:
+        self._span = span
         self.lines = self.unwrapped = self.cached = self.jobs = 0
         self.since: int | None = None
         self._system = system
@@ -246,7 +264,7 @@ class _Uses:
                 self.jobs += 1
             elif line.purpose == MONTH and line.name == ROOT:
                 found.add(where, "it was unwrapped as a month's, and is none")
-            elif line.entry is not None:
+            elif line.entry is not None and self._span[0] <= line.time < self._span[1]:
                 self.cached += line.cached
                 self.unwrapped += not line.cached
                 yield line.entry, line.handle

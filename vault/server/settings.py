@@ -1,9 +1,11 @@
 """Settings: the only place that reads the environment. `docs/configuration.md` is generated from here."""
 
 import errno
+import hashlib
 import os
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -11,6 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from access_log.checkpoint import VerifierKey
 from access_log.errors import FormatError
+
+LOG_ORIGIN: Final = r"^[a-z0-9.-]+(/[A-Za-z0-9._-]+)*$"
+"""What the name of a log looks like."""
 
 
 def default_home() -> Path:
@@ -36,6 +41,16 @@ def shared_counts() -> Path | None:
     """The folder in which the workers of one supervisor count together; None for a worker alone."""
     named = os.environ.get(SHARED_COUNTS)
     return Path(named) if named else None
+
+
+def archive_of(root: Path, number: int, origin: str) -> Path:
+    """Where the entries of a log are archived: those of each later one in a folder by its name."""
+    return root if number == 1 else root / _digest(origin)
+
+
+def _digest(origin: str) -> str:
+    """The name of a log as the name of a file."""
+    return hashlib.sha256(origin.encode()).hexdigest()
 
 
 class Settings(BaseSettings):
@@ -70,8 +85,9 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     log_origin: str = Field(
         "creditvault.example/log/2026",
-        pattern=r"^[a-z0-9.-]+(/[A-Za-z0-9._-]+)*$",
-        description="Name of the log and of its signing key; fixed once the log holds an entry.",
+        pattern=LOG_ORIGIN,
+        description="Name of the log and of its signing key; fixed once the log holds an entry. After "
+        "`creditvault log close` it is that of the new log.",
     )
     log_ml_dsa: bool = Field(
         False,
@@ -89,8 +105,8 @@ class Settings(BaseSettings):
     outside_lock: Path | None = Field(
         None,
         description="File that remembers the newest released log size; beside it, with `.endings` behind its "
-        "name, stands what keeps withdrawals and revocations through a restore. Keep both apart from the "
-        "database and its backups. Unset: `home`/outside.lock.",
+        "name, stands what keeps withdrawals and revocations through a restore. Those of logs opened later "
+        "stand beside them. Keep all apart from the database and its backups. Unset: `home`/outside.lock.",
     )
     publish_dir: Path | None = Field(
         None,
@@ -255,13 +271,17 @@ class Settings(BaseSettings):
 
     @property
     def outside_lock_path(self) -> Path:
-        """Where the outside lock stands."""
+        """Where the outside lock of the first log stands."""
         return self.outside_lock or self.home / "outside.lock"
 
-    @property
-    def endings_path(self) -> Path:
-        """Where withdrawals, revocations and the like are kept, beside the outside lock."""
-        lock = self.outside_lock_path
+    def outside_lock_of(self, number: int, origin: str) -> Path:
+        """Where the outside lock of a log stands: that of each later one beside the first, by its name."""
+        first = self.outside_lock_path
+        return first if number == 1 else first.with_name(f"{first.name}.{_digest(origin)}")
+
+    def endings_of(self, number: int, origin: str) -> Path:
+        """Where withdrawals, revocations and the like are kept, beside the outside lock of their log."""
+        lock = self.outside_lock_of(number, origin)
         return lock.with_name(f"{lock.name}.endings")
 
     def read_passphrase(self) -> str | None:

@@ -4,12 +4,14 @@ A job that writes appends through the same log as everything else.
 """
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException
 
+from access_log.closed.publishing import publish_closed, publish_succession
 from access_log.entry import EntryType
 from access_log.errors import AccessLogError
 from access_log.log import SYSTEM_STREAM, Event, Log
@@ -26,7 +28,7 @@ from vault.records import covert
 from vault.records.covert_counts import count_last_month, publish_counts
 from vault.records.flags import Watching
 from vault.rights import expiry
-from vault.server.assembly import measures, open_vault
+from vault.server.assembly import Closed, measures, open_vault
 from vault.server.database import DatabaseDownError
 from vault.server.logging import configure
 from vault.server.portal import sessions
@@ -52,9 +54,19 @@ async def make_partitions(log: Log) -> None:
     await log.make_partitions_ahead()
 
 
-async def publish_log(log: Log, roots: RootsLog, folder: Path, policy: Policy | None = None) -> None:
+async def publish_log(
+    log: Log,
+    roots: RootsLog,
+    folder: Path,
+    policy: Policy | None = None,
+    closed: Sequence[Closed] = (),
+) -> None:
     """Publishes what was raised since the last time; what keeps it from that goes to the operator's log."""
     try:
+        for each in closed:
+            await publish_closed(each.log, each.roots, folder)
+        if closed:
+            await publish_succession(log, folder)
         done = await publish(log, folder)
         await publish_roots(roots, folder)
         await publish_counts(log, folder, done.size)
@@ -66,8 +78,15 @@ async def publish_log(log: Log, roots: RootsLog, folder: Path, policy: Policy | 
         _events.info("log_published", size=done.size, written=done.written)
 
 
-async def append_roots(roots: RootsLog) -> int:
-    """Covers the log's newest entries by roots, and makes ready to prove labels; returns how many roots."""
+async def append_roots(roots: RootsLog, closed: Sequence[Closed] = ()) -> int:
+    """Covers the log's newest entries by roots, and makes ready to prove labels; returns how many roots.
+
+    The last entries of a log that was closed are covered, too.
+    """
+    for each in closed:
+        if each.log.says.planned:
+            await each.roots.catch_up()
+            await each.roots.crown()
     appended = await roots.catch_up()
     await roots.crown()
     return appended
@@ -101,6 +120,7 @@ async def run_worker(settings: Settings, database_url: str) -> None:
             witnessing=vault.witnessing,
             publish_to=settings.publish_dir,
             watching=Watching(vault.log, measures(settings, vault.catalogue)),
+            closed=vault.closed,
         )
         try:
             async with queue.open_async():
@@ -174,6 +194,7 @@ def worker_app(  # noqa: C901 -- one job after the other
     witnessing: Witnessing | None = None,
     publish_to: Path | None = None,
     watching: Watching | None = None,
+    closed: Sequence[Closed] = (),
 ) -> procrastinate.App:
     """The queue with every periodic job of this release.
 
@@ -210,7 +231,7 @@ def worker_app(  # noqa: C901 -- one job after the other
     @queue.periodic(cron=f"*/{roots_minutes} * * * *")
     @queue.task(name="append_roots", queueing_lock="append_roots", pass_context=False)
     async def _append_roots(timestamp: int) -> None:  # noqa: ARG001 -- the same
-        await append_roots(roots)
+        await append_roots(roots, closed)
 
     if witnessing is not None:
 
@@ -225,7 +246,8 @@ def worker_app(  # noqa: C901 -- one job after the other
         @queue.periodic(cron=_PUBLISH)
         @queue.task(name="publish", queueing_lock="publish", pass_context=False)
         async def _publish(timestamp: int) -> None:  # noqa: ARG001 -- the same
-            await publish_log(log, roots, publish_to, None if witnessing is None else witnessing.policy)
+            policy = None if witnessing is None else witnessing.policy
+            await publish_log(log, roots, publish_to, policy, closed)
 
     return queue
 

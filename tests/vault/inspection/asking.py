@@ -25,7 +25,7 @@ async def seen(served: Served, n: int) -> list[Access]:
     """What person `n` sees."""
     person = await served.world.person(n)
     async with served.world.vault.engine.connect() as connection:
-        return await accesses(connection, served.world.log, person.subject_id)
+        return await accesses(connection, served.world.vault.logs, person.subject_id)
 
 
 async def newest(served: Served) -> dict[str, Any]:

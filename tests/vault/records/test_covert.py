@@ -72,7 +72,7 @@ class Covert:
     async def seen(self, n: int = SUSPECT) -> list[Access]:
         person = await self.served.world.person(n)
         async with self.log.engine.connect() as connection:
-            return await accesses(connection, self.log, person.subject_id)
+            return await accesses(connection, [self.log], person.subject_id)
 
     async def material(self, n: int = SUSPECT) -> Material:
         person = await self.served.world.person(n)

@@ -24,7 +24,7 @@ CASE = "LOAN-2026-00042"
 async def seen(known: Known, n: int = ENROLLED) -> list[Access]:
     subject_id = (await person(known.vault, n)).person.subject_id
     async with known.vault.engine.connect() as connection:
-        return await accesses(connection, known.vault.log, subject_id)
+        return await accesses(connection, known.vault.logs, subject_id)
 
 
 async def write(known: Known, kind: EntryType, n: int = ENROLLED, **values: Any) -> int:
@@ -145,7 +145,7 @@ async def test_each_entry_can_be_proven_offline(known: Known) -> None:
     index = await query(known)
     newest = (await seen(known))[0]
     async with known.vault.engine.connect() as connection:
-        text = await receipt(connection, known.vault.log, newest)
+        text = await receipt(connection, newest)
     verified = verify_receipt(text, [VerifierKey.parse(known.vault.log.key.verifier_key())])
     assert verified.index == index
     assert newest.opening is not None
@@ -155,7 +155,7 @@ async def test_each_entry_can_be_proven_offline(known: Known) -> None:
 
 async def test_whoever_the_vault_does_not_know_sees_nothing(known: Known) -> None:
     async with known.vault.engine.connect() as connection:
-        assert await accesses(connection, known.vault.log, uuid4()) == []
+        assert await accesses(connection, known.vault.logs, uuid4()) == []
 
 
 async def test_a_body_that_left_the_register_leaves_its_entry(known: Known) -> None:

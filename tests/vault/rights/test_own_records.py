@@ -37,7 +37,7 @@ async def test_looking_is_logged_before_anything_is_opened(known: Known) -> None
     records, receipt = await looked_at(known)
     row = await person(known.vault, ENROLLED)
     async with known.vault.engine.connect() as connection:
-        newest = (await accesses(connection, known.vault.log, row.person.subject_id))[0]
+        newest = (await accesses(connection, known.vault.logs, row.person.subject_id))[0]
     assert newest.kind == "own rights"
     assert newest.details["event"] == "own records viewed"
     assert [one[0] for one in newest.details["object"]] == [str(one.record_id) for one in records]

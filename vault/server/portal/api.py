@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie
 
+from access_log.closed.log import closed_path
 from consent.consents import Consent
 from consent.freeze import BEGUN, FreezeEvent
 from consent.mandates import Right
@@ -45,6 +46,7 @@ from vault.server.portal.sessions import Sessions
 from vault.server.portal.words import Words
 
 _LARGEST_INDEX = 2**63 - 1
+_OF_LOG = "Name of the closed log it is about. Empty: the open one."
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemOut, "description": description, "content": {"application/problem+json": {}}}
     for status, description in (
@@ -85,17 +87,22 @@ class OwnApi:
         return AccessesOut(accesses=[self._access(one) for one in await self._own.accesses(session)])
 
     async def access(
-        self, request: Request, index: Annotated[int, Path(ge=0, le=_LARGEST_INDEX)]
+        self,
+        request: Request,
+        index: Annotated[int, Path(ge=0, le=_LARGEST_INDEX)],
+        log: Annotated[str, Query(max_length=255, description=_OF_LOG)] = "",
     ) -> AccessProofOut:
         """Check it offline: `python -m access_log check-opening RECEIPT OPENING --log-key KEY`."""
         session = await self._sessions.require(request, right=Right.READ)
-        access, receipt = await self._own.access(session, index)
+        access, receipt = await self._own.access(session, index, log)
         return AccessProofOut(**self._access(access).model_dump(), receipt=receipt)
 
-    async def log_keys(self, request: Request) -> Response:
+    async def log_keys(
+        self, request: Request, log: Annotated[str, Query(max_length=255, description=_OF_LOG)] = ""
+    ) -> Response:
         """Keep it to yourself. Check: `python -m access_log audit-person FILE LOG --log-key KEY`. Logged."""
         session = await self._sessions.require(request, Act.KEYS)
-        given = await self._own.log_keys(session)
+        given = await self._own.log_keys(session, log)
         return Response(given.encode(), media_type="application/json")
 
     async def cases(self, request: Request) -> OwnCasesOut:
@@ -190,8 +197,10 @@ class OwnApi:
         details, body, basis = access.details, access.body, access.basis
         decision = details.get("decision")
         return AccessOut(
+            log=access.log.origin,
+            closed=access.closed is not None,
             index=access.index,
-            proof=f"/log/proof/{access.index}",
+            proof=f"{closed_path(access.closed) if access.closed else '/log'}/proof/{access.index}",
             time=access.time,
             kind=access.kind,
             body=None
@@ -288,7 +297,7 @@ def me_router(own: Own, sessions: Sessions, words: Words, route_class: type[APIR
         summary="What checks that no entry about you is hidden",
         response_class=Response,
         # It is written once, as access_log FORMAT 4.6 says, and not by a model of this API.
-        responses={200: {"model": LogKeysOut}, **_only(401, 404, 503)},
+        responses={200: {"model": LogKeysOut}, **_only(400, 401, 404, 503)},
     )
     for path, act, summary in (
         ("/freeze", api.freeze, "Freeze my consents"),

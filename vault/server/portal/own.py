@@ -2,7 +2,10 @@
 
 from uuid import UUID
 
+from access_log.closed.log import closed_path
+from access_log.errors import LogClosedError
 from access_log.material import Material
+from access_log.stored_log import StoredLog
 from consent import consents, freeze, mandates
 from consent.consents import Consent
 from consent.errors import StateError
@@ -30,18 +33,29 @@ class Own:
         if session.subject_id is None:
             return []
         async with self._vault.engine.connect() as connection:
-            return await accesses.accesses(connection, self._vault.log, session.subject_id)
+            return await accesses.accesses(connection, self._vault.logs, session.subject_id)
 
-    async def access(self, session: CitizenSession, index: int) -> tuple[Access, str]:
+    async def access(self, session: CitizenSession, index: int, log: str = "") -> tuple[Access, str | None]:
         """One entry of that stream, with its receipt.
+
+        Args:
+            session: whose.
+            index: of the entry.
+            log: the name of the closed log it stands in; empty for the open one.
+
+        Returns:
+            The entry, and its receipt; None where its log was closed as it stood and nothing proves it here.
 
         Raises:
             NothingHereError: it is in no stream of theirs.
         """
         for access in await self.accesses(session):
-            if access.index == index:
+            if access.index == index and (access.closed or "") == log:
                 async with self._vault.engine.connect() as connection:
-                    return access, await accesses.receipt(connection, self._vault.log, access)
+                    try:
+                        return access, await accesses.receipt(connection, access)
+                    except LogClosedError:
+                        return access, None
         raise NothingHereError
 
     async def cases(self, session: CitizenSession) -> list[OwnCase]:
@@ -49,7 +63,7 @@ class Own:
         return access_cases.own_cases(await self.accesses(session))
 
     async def open_case(self, session: CitizenSession, index: int, words: str | None) -> Opened:
-        """Opens a case about one query of that stream.
+        """Opens a case about one query of that stream, in the open log.
 
         Raises:
             NothingHereError: it is in no stream of theirs.
@@ -59,7 +73,7 @@ class Own:
         """
         vault, subject_id = self._vault, session.subject_id
         for access in await self.accesses(session):
-            if access.index == index and subject_id is not None:
+            if access.index == index and access.closed is None and subject_id is not None:
                 return await access_cases.open_case(vault.log, vault.keys, subject_id, access, words)
         raise NothingHereError
 
@@ -119,21 +133,32 @@ class Own:
             self._vault.log, self._vault.keys, session.subject_id, session.mandate
         )
 
-    async def log_keys(self, session: CitizenSession) -> Material:
+    async def log_keys(self, session: CitizenSession, log: str = "") -> Material:
         """What the person needs to check that no entry about them is hidden.
 
+        Args:
+            session: whose.
+            log: the name of the closed log it is to be about; empty for the open one.
+
         Raises:
-            NothingHereError: the vault does not know them, so there is no entry either.
+            NothingHereError: the vault does not know them, or not that log, so there is no entry either.
         """
         vault = self._vault
-        given = (
-            await material.give_material(vault.log, session.subject_id, vault.settings.payload_years)
-            if session.subject_id is not None
-            else None
+        closed = next((each.log for each in vault.closed if each.log.origin == log), None)
+        if session.subject_id is None or (log and closed is None):
+            raise NothingHereError
+        given = await material.give_material(
+            vault.log, session.subject_id, vault.settings.payload_years, closed
         )
         if given is None:
             raise NothingHereError
         return given
+
+    async def closed_logs(self, session: CitizenSession) -> list[tuple[StoredLog, str]]:
+        """Closed logs in which the person may have entries, each with where it is served."""
+        if session.subject_id is None:
+            return []
+        return [(each.log, closed_path(each.log.origin)) for each in reversed(self._vault.closed)]
 
     async def consents(self, session: CitizenSession) -> list[Consent]:
         """Every consent the person ever gave, the newest first."""

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 from access_log.log import Log
+from access_log.stored_log import StoredLog
 from access_log.verifier_keys import ED25519, VerifierKey
 from consent.freeze import BEGUN, FreezeEvent
 from consent.mandates import Right
@@ -43,7 +44,7 @@ class AccessPages:
         self._views = views
         self._log = log
 
-    async def all(self, request: Request, show: str = "", before: str = "") -> Response:
+    async def all(self, request: Request, show: str = "", before: str = "", log: str = "") -> Response:
         """The queries, or everything in the person's stream; newest first, some at a time."""
         session = await self._sessions.require(request, right=Right.READ)
         everything = show == "everything"
@@ -51,30 +52,39 @@ class AccessPages:
             access
             for access in await self._own.accesses(session)
             if (everything or access.is_query or access.concerns is not None)
-            and (not before or access.index < read_index(before))
         ]
+        if before:
+            place = (log, read_index(before))
+            at = [(each.closed or "", each.index) for each in found]
+            found = found[at.index(place) + 1 :] if place in at else []
         return self._views.page(
             "accesses.html",
             session=session,
             section="accesses",
             everything=everything,
             accesses=found[:_A_PAGE],
-            earlier=found[_A_PAGE - 1].index if len(found) > _A_PAGE else None,
+            earlier=found[_A_PAGE - 1] if len(found) > _A_PAGE else None,
             log_key=await self._log_key(),
+            closed=await self._own.closed_logs(session),
         )
 
-    async def one(self, request: Request, index: str) -> Response:
+    async def one(self, request: Request, index: str, log: str = "") -> Response:
         """One entry, and how to verify it."""
         session = await self._sessions.require(request, right=Right.READ)
-        access, _ = await self._own.access(session, read_index(index))
-        about = [each for each in await self._own.cases(session) if each.entry == access.index]
+        access, receipt = await self._own.access(session, read_index(index), log)
+        about = [
+            each
+            for each in await self._own.cases(session)
+            if (each.log, each.entry) == (access.log.origin, access.index)
+        ]
         return self._views.page(
             "access.html",
             session=session,
             section="accesses",
             access=access,
             case=about[0] if about else None,
-            log_key=await self._log_key(),
+            proven=receipt is not None,
+            log_key=await self._log_key(access.log),
         )
 
     async def not_recognised(self, request: Request, index: str) -> Response:
@@ -86,29 +96,31 @@ class AccessPages:
         await self._own.open_case(session, place, answers.get("words", [""])[0])
         return RedirectResponse(f"/accesses/{place}", HTTPStatus.SEE_OTHER)
 
-    async def _log_key(self) -> VerifierKey:
+    async def _log_key(self, log: StoredLog | None = None) -> VerifierKey:
         """The newest Ed25519 key: it verifies what is given out now, and fits into a command."""
-        keys = await self._log.verifier_keys()
+        keys = await (log or self._log).verifier_keys()
         return [key for key in keys if key.type == ED25519][-1]
 
-    async def receipt(self, request: Request, index: str) -> Response:
+    async def receipt(self, request: Request, index: str, log: str = "") -> Response:
         """The receipt of one entry, as a file."""
         session = await self._sessions.require(request, right=Right.READ)
-        access, receipt = await self._own.access(session, read_index(index))
+        access, receipt = await self._own.access(session, read_index(index), log)
+        if receipt is None:
+            raise NothingHereError
         return _download(receipt, f"entry-{access.index}.receipt")
 
-    async def opening(self, request: Request, index: str) -> Response:
+    async def opening(self, request: Request, index: str, log: str = "") -> Response:
         """What one entry committed to, as a file."""
         session = await self._sessions.require(request, right=Right.READ)
-        access, _ = await self._own.access(session, read_index(index))
+        access, _ = await self._own.access(session, read_index(index), log)
         if access.opening is None:
             raise NothingHereError
         return _download(msgspec.json.encode(access.opening).decode(), f"entry-{access.index}.opening.json")
 
-    async def log_keys(self, request: Request) -> Response:
+    async def log_keys(self, request: Request, log: str = "") -> Response:
         """What checks that nothing is hidden, as a file."""
         session = await self._sessions.require(request, Act.KEYS)
-        return _download((await self._own.log_keys(session)).encode().decode(), "log-keys.json")
+        return _download((await self._own.log_keys(session, log)).encode().decode(), "log-keys.json")
 
 
 class RecordPages:

@@ -10,6 +10,8 @@ from pydantic.config import JsonDict
 from vault.schemas import Closed, DisplayOut, SourceOut
 
 _ACCESS: JsonDict = {
+    "log": "vault.example/log/2026",
+    "closed": False,
     "index": 4711,
     "proof": "/log/proof/4711",
     "time": "2026-11-24T08:46:00.123Z",
@@ -136,7 +138,9 @@ class AccessOut(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_ACCESS]})
 
-    index: int = Field(description="Of the entry in the log.")
+    log: str = Field(description="Name of the log it stands in.")
+    closed: bool = Field(description="Whether that log was closed; then name it to ask for the entry.")
+    index: int = Field(description="Of the entry in that log.")
     proof: str = Field(
         description="Where anybody gets a receipt of the entry, witnessed as soon as witnesses cosigned. "
         "Who asks there shows an interest in this entry; the receipt of your own page does not."
@@ -177,7 +181,10 @@ class AccessProofOut(AccessOut):
         json_schema_extra={"examples": [{**_ACCESS, "receipt": "c2sp.org/tlog-proof@v1"}]}
     )
 
-    receipt: str = Field(description="A C2SP tlog-proof against the newest released checkpoint.")
+    receipt: str | None = Field(
+        description="A C2SP tlog-proof against the newest released checkpoint of its log. Null where the log "
+        "was closed with entries missing, and no checkpoint known here covers this one."
+    )
 
 
 class MonthKeyOut(BaseModel):
@@ -201,6 +208,10 @@ class LogStreamOut(BaseModel):
     court_reference: str | None = Field(description="Of the covert case.")
     months: list[MonthKeyOut]
     entries: list[OpenedEntryOut]
+    before: str | None = Field(
+        None,
+        description="Hash of its newest entry in an earlier log that was closed; absent where it began here.",
+    )
 
 
 class LogKeysOut(BaseModel):

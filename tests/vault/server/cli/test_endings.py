@@ -16,7 +16,7 @@ def test_it_is_examined_and_made_anew(creditvault: CommandLine, tmp_path: Path) 
         "--address", "1 Test Street", "--contact", "privacy@bank.example",
     )["body"]  # fmt: skip
     assert creditvault("body", "suspend", body, "--reason", "an audit").code == 0
-    path = creditvault.settings.endings_path
+    path = creditvault.settings.endings_of(1, "")
     assert creditvault.good("log", "endings")["kinds"] == {"body_suspended": 1}
     # What is there is never written over.
     assert "is there already" in creditvault.refused("log", "endings", "--begin")
@@ -31,7 +31,7 @@ def test_it_is_examined_and_made_anew(creditvault: CommandLine, tmp_path: Path) 
 
 
 def test_one_that_is_damaged_says_so(creditvault: CommandLine) -> None:
-    path = creditvault.settings.endings_path
+    path = creditvault.settings.endings_of(1, "")
     path.write_bytes(b"junk" + path.read_bytes()[4:512])
     assert "is damaged" in creditvault.refused("log", "endings")
     doctor = creditvault("doctor", "--json")

@@ -49,6 +49,7 @@ def test_every_command_asked_for_is_there() -> None:
             "audit-streams",
             "reconcile",
             "rotate-key",
+            "close",
             "reimport",
             "endings",
             "rebuild",

@@ -294,7 +294,7 @@ async def test_an_answer_that_never_left_is_told_with_the_query_it_was_for(site:
     await site.court_asks(ENROLLED)
     row = await person(site.vault, ENROLLED)
     async with site.vault.engine.connect() as connection:
-        query = (await accesses(connection, site.vault.log, row.person.subject_id))[0]
+        query = (await accesses(connection, site.vault.logs, row.person.subject_id))[0]
     notice = {"query": leaf_hash(query.raw).hex(), "reason": "the answer could not be released"}
     async with site.vault.log.writing() as writing:
         writing.add(Event(row.person.stream_id, Payload.create(EntryType.NOT_RELEASED, notice)))

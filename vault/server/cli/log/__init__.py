@@ -5,6 +5,7 @@ import typer
 from vault.server.cli.log import (
     archiving,
     auditing,
+    closing,
     ending,
     examining,
     publishing,
@@ -29,6 +30,7 @@ app.command()(archiving.archive)
 app.command()(reconciling.reconcile)
 app.command()(examining.fsck)
 app.command()(rotating.rotate_key)
+app.command(name="close")(closing.close_log)
 app.command(name="reimport")(reimporting.reimport_entries)
 app.command()(auditing.audit_streams)
 app.command(name="endings")(ending.endings)

@@ -16,7 +16,7 @@ from access_log.errors import VerificationError
 from vault.server.assembly import open_log
 from vault.server.cli.output import AsJson, print_json, progress
 from vault.server.database import check_schema, database_urls
-from vault.server.settings import Settings
+from vault.server.settings import Settings, archive_of
 
 _YEAR = 365
 
@@ -83,6 +83,7 @@ async def _archive(settings: Settings, place: Path, older_than: timedelta, *, dr
 
         check_schema(urls.application)
         async with open_log(settings, urls.application) as log:
+            place = archive_of(place, log.number, log.origin)
             if not drop:
                 return await archive_ranges(log, Archive(place), older_than=older_than, progress=show)
             if urls.owner is None:

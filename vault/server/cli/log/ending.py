@@ -34,7 +34,9 @@ def endings(
     Example: `creditvault log endings`
     """
     settings = Settings()
-    file = EndingsFile(settings.endings_path, settings.log_origin)
+    later = settings.endings_of(2, settings.log_origin)
+    path = later if later.exists() else settings.endings_of(1, settings.log_origin)
+    file = EndingsFile(path, settings.log_origin)
     if begin:
         asyncio.run(_begin(settings, file))
     kept = Counter(_KNOWN.get(each.kind, f"kind_{each.kind}") for each in file.each())

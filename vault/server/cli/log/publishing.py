@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from access_log.closed.publishing import publish_closed, publish_succession
 from access_log.errors import VerificationError
 from access_log.policy import Policy
 from access_log.publishing import Published
@@ -68,7 +69,11 @@ async def _publish(
     policy = witness_policy(settings)
     with database_urls(settings) as urls:
         check_schema(urls.application)
-        async with open_roots(settings, urls.application) as roots:
+        async with open_roots(settings, urls.application) as (roots, closed):
+            for each in closed:
+                await publish_closed(each.log, each.roots, place)
+            if closed:
+                await publish_succession(roots.log, place)
             cosigned = await _cosigned(roots, policy)
             done = await _once(roots, place, policy, whole=whole)
             _tell(place, done, as_json=as_json, one_line=every is not None)
