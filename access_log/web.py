@@ -248,7 +248,7 @@ class _Watch:
             self.end()
 
 
-class _HttpConnection(HTTPConnection):
+class _Watched(HTTPConnection):
     def __init__(self, host: str, *, watch: _Watch, timeout: float) -> None:
         super().__init__(host, timeout=timeout)
         self._watch = watch
@@ -259,15 +259,8 @@ class _HttpConnection(HTTPConnection):
         self._watch.made(self.sock)
 
 
-class _HttpsConnection(HTTPSConnection):
-    def __init__(self, host: str, *, watch: _Watch, timeout: float) -> None:
-        super().__init__(host, timeout=timeout)
-        self._watch = watch
-
-    def connect(self) -> None:
-        self._watch.begin(self)
-        super().connect()
-        self._watch.made(self.sock)
+class _WatchedTls(_Watched, HTTPSConnection):
+    pass
 
 
 class _Http(urllib.request.HTTPHandler):
@@ -276,7 +269,7 @@ class _Http(urllib.request.HTTPHandler):
         self._watch = watch
 
     def http_open(self, req: urllib.request.Request) -> HTTPResponse:
-        self._watch.answers.append(self.do_open(partial(_HttpConnection, watch=self._watch), req))
+        self._watch.answers.append(self.do_open(partial(_Watched, watch=self._watch), req))
         return self._watch.answers[-1]
 
 
@@ -286,5 +279,5 @@ class _Https(urllib.request.HTTPSHandler):
         self._watch = watch
 
     def https_open(self, req: urllib.request.Request) -> HTTPResponse:
-        self._watch.answers.append(self.do_open(partial(_HttpsConnection, watch=self._watch), req))
+        self._watch.answers.append(self.do_open(partial(_WatchedTls, watch=self._watch), req))
         return self._watch.answers[-1]
