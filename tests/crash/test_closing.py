@@ -25,15 +25,18 @@ _KILLER = (sys.executable, str(Path(killer.__file__)))
 _CLOSE = ("log", "close", "--new-origin", NEXT, "--yes", "--json")
 
 # The command starts the old log first, so it takes the head lock, signs and raises once before it closes it;
-# the empty tree of the next log is signed before that log's lock is made.
+# the empty tree of the next log is signed before that log's lock is made. Its file of endings comes first,
+# with three writes at an offset and a link.
 WHILE_OPEN = [
     ("before-seeds", 1),
     ("after-seeds", 3),
     ("after-head-lock", 1),
     ("before-lock", 1),
     ("torn-lock", 1),
+    ("torn-lock", 4),
     ("before-lock-is-placed", 1),
-    ("after-lock-is-placed", 1),
+    ("before-lock-is-placed", 2),
+    ("after-lock-is-placed", 2),
     ("after-lock", 1),
     ("after-entries", 1),
     ("before-head-is-closed", 1),
@@ -44,7 +47,7 @@ BETWEEN = [
     ("after-commit", 1),
     ("before-sign", 3),
     ("before-raise", 2),
-    ("torn-lock-write", 2),
+    ("torn-lock-write", 5),
     ("after-raise", 2),
     ("before-next-head", 1),
     ("after-head", 1),
@@ -54,7 +57,7 @@ BETWEEN = [
 WHEN_OPENED = [
     ("after-commit", 2),
     ("before-lock-is-ended", 1),
-    ("torn-lock-write", 3),
+    ("torn-lock-write", 6),
     ("after-lock-is-ended", 1),
     ("before-raise", 3),
     ("after-raise", 3),
