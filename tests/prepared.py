@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from demo.cast import gather
 from vault.crypto.keyfile import Argon2Cost
@@ -35,12 +35,14 @@ class _Original:
 _ORIGINALS: dict[tuple[str, bool], _Original] = {}
 
 
-@functools.cache
 def administrator(url: str) -> Engine:
-    """The superuser of the server of any of its databases: one engine for a whole run."""
-    return create_engine(
-        make_url(url).set(username="postgres", database="postgres"), isolation_level="AUTOCOMMIT"
-    )
+    """The superuser of the server of any of its databases: one engine and one connection for a whole run."""
+    return _administrator(make_url(url).set(username="postgres", database="postgres"))
+
+
+@functools.cache
+def _administrator(url: URL) -> Engine:
+    return create_engine(url, isolation_level="AUTOCOMMIT")
 
 
 def copying(original: str, name: str) -> str:
