@@ -17,7 +17,9 @@ database and the keys can show:
 (8) requests belong to entries, whose body, digests and time they have, and documents to the entries that
     commit to them;
 (9) the database's indexes lead to every entry, by its number and by its label;
-(10) if the owners of streams are known: every entry stands in the stream it belongs to (belonging.py).
+(10) if the owners of streams are known: every entry stands in the stream it belongs to (belonging.py);
+(11) if the log of roots is given: its roots, tiles, head and crowns follow from the entries
+    (roots/examining.py).
 
 Everything is read from one state of the database, while the log goes on. Tampering is reported, never raised.
 """
@@ -43,10 +45,12 @@ from access_log.merkle import Frontier
 from access_log.places import Placement
 from access_log.reading import archived
 from access_log.rederive import Derivation
+from access_log.roots.examining import RootsExamined, examine_roots
+from access_log.roots.log import RootsLog
 from access_log.stored_log import StoredLog
 
 Progress = Callable[[int, int], None]
-"""Called with the number of steps done so far and the number there are; each entry takes two."""
+"""Called with the number of steps done so far and the number there are; each entry takes two or three."""
 
 _HEAD = text("SELECT origin, size, chain, time, frontier FROM access_log.head WHERE log = :log")
 _END = text("SELECT coalesce(max(index) + 1, 0) FROM access_log.entry WHERE log = :log")
@@ -78,6 +82,7 @@ class Report:
             was lost with its database.
         belonging: Entries whose stream was shown to be the right one, or a finding says why not; None where
             that was not asked for.
+        roots: How much of the log of roots was compared; None where that was not asked for.
         findings: What does not hold, the lowest index first; a bounded number.
         more: Findings beyond those.
     """
@@ -94,6 +99,7 @@ class Report:
     placed: bool
     unplaced: int
     belonging: int | None
+    roots: RootsExamined | None
     findings: tuple[Finding, ...]
     more: int
 
@@ -132,6 +138,7 @@ async def examine_log(
     altered: tuple[type[Exception], ...],
     retention_years: int,
     owners: Owners | None = None,
+    roots: RootsLog | None = None,
     progress: Progress = _silent,
 ) -> Report:
     """Examines the whole log; it need not be started.
@@ -141,6 +148,7 @@ async def examine_log(
         altered: What its sealer raises for a payload that was altered or moved.
         retention_years: How long payloads are kept: one that is absent before is a finding.
         owners: Knows whose stream is whose, so that each entry is held against the stream it belongs to.
+        roots: Its log of roots, to be examined too.
         progress: Told how far the examination is.
 
     Raises:
@@ -166,7 +174,8 @@ async def examine_log(
         )
         if head is not None:
             await _check_keys(connection, log, findings)  # (1)
-        await derived.run(lambda done: progress(done, 2 * end))  # (2), (3)
+        steps = (2 if roots is None else 3) * end
+        await derived.run(lambda done: progress(done, steps))  # (2), (3)
         await _check_archived(connection, log, findings)  # (2)
         await _check_extra_tiles(connection, log, findings, end)
         tree_holds = _check_raised(derived, raised, findings)  # (4)
@@ -190,7 +199,16 @@ async def examine_log(
             declared=all_lost(kept),
             belonging=belonging,
         )
-        await placement.run(lambda done: progress(end + done, 2 * end))  # (6) to (9)
+        await placement.run(lambda done: progress(end + done, steps))  # (6) to (10)
+        examined = None
+        if roots is not None:
+            examined = await examine_roots(
+                connection,
+                roots,
+                findings,
+                end=end if derived.entries_hold and tree_holds else None,
+                progress=lambda done: progress(2 * end + done, steps),
+            )  # (11)
     return Report(
         size=head.size if head is not None else None,
         entries=end,
@@ -204,6 +222,7 @@ async def examine_log(
         placed=placement.linking,
         unplaced=placement.unplaced,
         belonging=None if belonging is None else belonging.checked,
+        roots=examined,
         findings=findings.listed(),
         more=findings.more,
     )

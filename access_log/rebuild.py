@@ -6,7 +6,8 @@
 (3) tiles, and the roots beside them;
 (4) the head: size, chain value, time, frontier;
 (5) the place of every stream, from the labels;
-(6) an entry of type 9 that says what was made anew, in the same transaction.
+(6) tiles, frontier and crowns of the log of roots (roots/mending.py), unless its roots do not verify;
+(7) an entry of type 9 that says what was made anew, in the same transaction.
 
 Entries, payloads, requests and documents are never touched. The application may add tiles and not change
 them, so all of it runs as the owner, in one transaction that holds the head's lock: what is killed on its way
@@ -33,6 +34,8 @@ from access_log.lock import Raised
 from access_log.log import NOT_FOUND_STREAM, SYSTEM_STREAM, Log, StreamKind, closed
 from access_log.losses import Operator
 from access_log.merkle import Frontier, full_root, leaf_hash
+from access_log.roots.log import RootsLog
+from access_log.roots.mending import mend_roots
 from access_log.sequence import Place
 from access_log.tiles import HEIGHT, WIDTH, encode_bundle
 
@@ -91,6 +94,8 @@ class Rebuilt:
         more_tiles: How many more.
         head: The parts of the head that were set.
         streams: Streams whose row was set.
+        roots: What of the log of roots was set or taken away.
+        roots_left: Why nothing of the log of roots was; None where it was looked at.
         declared: The entry of type 9 that says so; None where nothing was written.
     """
 
@@ -100,12 +105,14 @@ class Rebuilt:
     more_tiles: int = 0
     head: list[str] = field(default_factory=list)
     streams: int = 0
+    roots: list[str] = field(default_factory=list)
+    roots_left: str | None = None
     declared: int | None = None
 
     @property
     def changed(self) -> bool:
         """Whether anything did not follow from the entries."""
-        return bool(self.indexes or self.tiles or self.head or self.streams)
+        return bool(self.indexes or self.tiles or self.head or self.streams or self.roots)
 
     def name_tile(self, level: int, index: int) -> None:
         """Notes one tile."""
@@ -120,7 +127,13 @@ def _silent(_what: str, _done: int, _of: int) -> None:
 
 
 async def rebuild(
-    log: Log, owner: AsyncEngine, *, actor: Operator, dry_run: bool = False, progress: Progress = _silent
+    log: Log,
+    owner: AsyncEngine,
+    *,
+    actor: Operator,
+    roots: RootsLog | None = None,
+    dry_run: bool = False,
+    progress: Progress = _silent,
 ) -> Rebuilt:
     """Makes anew what does not follow from the entries; harmless when repeated.
 
@@ -128,6 +141,7 @@ async def rebuild(
         log: The log; it need not be started.
         owner: The same database as its owner.
         actor: Who does it.
+        roots: Its log of roots, if that is to be mended too.
         dry_run: Find out everything, then take it back.
         progress: Told how far it is.
 
@@ -146,6 +160,8 @@ async def rebuild(
     async with owner.connect() as connection, connection.begin() as transaction:
         await connection.execute(_UNHURRIED)
         await work.run(connection)
+        if roots is not None:
+            await work.mend_roots(connection, roots)
         if dry_run or not work.done.changed:
             await transaction.rollback()
             return work.done
@@ -161,6 +177,7 @@ async def rebuild(
                 "more_tiles": done.more_tiles,
                 "head": done.head,
                 "streams": done.streams,
+                "roots": done.roots,
             },
         )
         done.declared = await log.append_unstarted(connection, [event])
@@ -205,6 +222,13 @@ class _Work:
             self.done.name_tile(level, index)
         await self._mend_head(connection, end, dict(head))
         await self._mend_streams(connection)
+
+    async def mend_roots(self, connection: AsyncConnection, roots: RootsLog) -> None:
+        """Makes anew what follows from the roots, which were signed and stay, where they verify."""
+        try:
+            self.done.roots = await mend_roots(connection, roots)
+        except VerificationError as error:
+            self.done.roots_left = error.reason
 
     # ── Indexes ──────────────────────────────────────────────────────────────────────────────────
 

@@ -24,7 +24,7 @@ from access_log.fetch import read_tile
 from access_log.merkle import Frontier, leaf_hash
 from access_log.roots import leaf
 from access_log.roots.derivation import Derivation, Milestone
-from access_log.roots.leaf import Kind, PrefixRoot, roots_origin
+from access_log.roots.leaf import Kind, PrefixRoot, placed, roots_origin
 from access_log.sources import Source
 from access_log.tiles import WIDTH, Tile, bundles_of, decode_bundle
 from access_log.verify import Progress, signed_checkpoint, verify_log
@@ -129,7 +129,7 @@ def _roots(source: Source, signed: Signed, before: Signed | None) -> list[Prefix
                 raise rewritten(before, signed)
         frontier = frontier.extend(leaves)
         for raw in raws:
-            found.append(_placed(raw, found))
+            found.append(placed(raw, found))
     if frontier.root() != checkpoint.root:
         raise VerificationError("the roots do not give the signed root of their log: one of them was altered")
     return found
@@ -147,18 +147,6 @@ def _read_roots(source: Source, bundle: Tile, first: int) -> list[bytes]:
     if len(raws) != bundle.width:
         raise VerificationError(f"{bundle.path} of the log of roots, from root {first} on, is missing or cut")
     return raws
-
-
-def _placed(raw: bytes, found: Sequence[PrefixRoot]) -> PrefixRoot:
-    number = len(found)
-    try:
-        root = PrefixRoot.decode(raw)
-    except FormatError as error:
-        raise VerificationError(f"root {number} is malformed: {error}") from None
-    why = root.misplaced(found[-1] if found else None)
-    if why is not None:
-        raise VerificationError(f"root {number} is out of place: {why}")
-    return root
 
 
 def _walk(  # noqa: PLR0917 -- the two checkpoints of one log

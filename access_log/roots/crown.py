@@ -17,6 +17,8 @@ from access_log.prefix_tree import MANY, PrefixTree
 LABELS: Final = 16
 """Labels in a subtree below the crown, about."""
 
+REMEDY: Final = "`creditvault log rebuild` takes it away, and the worker makes it anew"
+
 _MOST_LEVELS: Final = 22
 _SLOT: Final = 1 + HASH_SIZE
 
@@ -35,7 +37,7 @@ class Crown:
     def __init__(self, slots: bytes) -> None:
         width = len(slots) // _SLOT
         if not width or width & width - 1 or len(slots) != width * _SLOT or max(slots[::_SLOT]) > MANY:
-            raise LogStateError("a stored crown is damaged: delete its row, the worker makes it anew")
+            raise LogStateError(f"a stored crown is damaged: {REMEDY}")
         self.depth = width.bit_length() - 1
         self._counts = bytearray(width) + slots[::_SLOT]
         self._hashes = bytearray(width * HASH_SIZE)

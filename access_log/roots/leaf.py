@@ -1,12 +1,13 @@
 """One leaf of the log of roots, 86 bytes, and what may follow it (FORMAT 4.3)."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from access_log.encoding import HASH_SIZE, LARGEST
-from access_log.errors import FormatError
+from access_log.errors import FormatError, VerificationError
 
 VERSION: Final = 1
 SIZE: Final = 86
@@ -97,6 +98,22 @@ class PrefixRoot:
         if self.first != before.size:
             return f"{self.month} does not begin where {before.month} ended, at entry {before.size}"
         return None
+
+
+def placed(raw: bytes, before: Sequence[PrefixRoot]) -> PrefixRoot:
+    """Read a root that follows those before it.
+
+    Raises:
+        VerificationError: It is malformed, or may not follow them.
+    """
+    try:
+        root = PrefixRoot.decode(raw)
+    except FormatError as error:
+        raise VerificationError(f"root {len(before)} is malformed: {error}") from None
+    why = root.misplaced(before[-1] if before else None)
+    if why is not None:
+        raise VerificationError(f"root {len(before)} is out of place: {why}")
+    return root
 
 
 def next_month(month: int) -> int:

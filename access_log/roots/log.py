@@ -168,10 +168,6 @@ class RootsLog:
         log_root = await stored.root_at(connection, self.log.number, month.size)
         return await asyncio.to_thread(month.root, kind, log_root)
 
-    async def _entries(self, connection: AsyncConnection, first: int, end: int) -> list[tuple[int, bytes]]:
-        """Entries of the log, in the database or archived."""
-        return await reading.entries(connection, self.log.number, self.log.archive, first, end)
-
     # ── Crowns, from which labels are proved ─────────────────────────────────────────────────────
 
     async def crown(self) -> int:
@@ -197,10 +193,19 @@ class RootsLog:
     async def _crown(self, index: int, root: PrefixRoot) -> None:
         async with self.log.engine.connect() as connection, connection.begin():
             grown = self._grown
-            if grown is None or (grown.month, grown.size) != (root.month, root.size):
-                grown = await self._rebuilt(connection, root)
-            slots = await asyncio.to_thread(slots_of, grown.tree)
+            if grown is not None and (grown.month, grown.size) == (root.month, root.size):
+                slots = await asyncio.to_thread(slots_of, grown.tree)
+            else:
+                slots = await self.slots(connection, root)
             await store.set_crown(connection, self.number, root.month, index, slots)
+
+    async def slots(self, connection: AsyncConnection, root: PrefixRoot) -> bytes:
+        """What is kept of a root's crown, derived from the entries.
+
+        Raises:
+            LogStateError: entries are missing, or are not those that the root covers.
+        """
+        return await asyncio.to_thread(slots_of, (await self._rebuilt(connection, root)).tree)
 
     # ── Checkpoints ──────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from access_log import reading, stored
 from access_log.errors import LogStateError
 from access_log.prefix_tree import finish, subtree_root
 from access_log.roots import store
-from access_log.roots.crown import Crown, bounds
+from access_log.roots.crown import REMEDY, Crown, bounds
 from access_log.roots.leaf import PrefixRoot
 from access_log.roots.log import RootsLog
 from access_log.roots.statement import write_statement
@@ -65,7 +65,7 @@ class LabelProofs:
                 return None
             root = await store.root(connection, roots.number, index)
             if crown.root != root.prefix_root:
-                raise LogStateError(f"the crown of {month} is not that of its root: delete its row")
+                raise LogStateError(f"the crown of {month} is not that of its root: {REMEDY}")
             size, note = await roots.covering(connection, index)
             proof = await stored.proof(connection, roots.number, index, size)
             await connection.execute(_PLAN_FOR_THESE)

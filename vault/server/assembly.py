@@ -302,8 +302,8 @@ async def open_closing(
 @asynccontextmanager
 async def open_roots(
     settings: Settings, database_url: str
-) -> AsyncIterator[tuple[RootsLog, tuple[Closed, ...]]]:
-    """The log of roots with its log, not started, and those that were closed before.
+) -> AsyncIterator[tuple[Log, RootsLog, tuple[Closed, ...]]]:
+    """The log, not started, its log of roots, and those that were closed before.
 
     Raises:
         VaultError, CryptoError: what is missing or wrong, and what to do.
@@ -313,7 +313,7 @@ async def open_roots(
     try:
         keys = await VaultKeys.open(engine, provider)
         log = await _log(settings, engine, keys)
-        yield await _roots(settings, log, keys), await _closed(settings, engine, keys, log.number)
+        yield log, await _roots(settings, log, keys), await _closed(settings, engine, keys, log.number)
     finally:
         await engine.dispose()
 

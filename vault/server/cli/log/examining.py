@@ -7,14 +7,14 @@ import typer
 from access_log.belonging import Owners
 from access_log.fsck import Report, examine_log
 from vault.crypto.errors import ProviderRefusedError, UnsealError
-from vault.server.assembly import open_log
+from vault.server.assembly import open_roots
 from vault.server.cli.output import AsJson, print_json, progress
 from vault.server.database import check_schema, database_urls
 from vault.server.settings import Settings
 
 
 def fsck(as_json: AsJson = False) -> None:
-    """Examine the whole log in its database: entries, tree, payloads, streams, requests.
+    """Examine the whole log in its database: entries, tree, payloads, streams, requests, the log of roots.
 
     Exit code 1 means that something does not hold; the lowest bad index comes first.
 
@@ -55,7 +55,7 @@ async def _examine(owners: Owners | None) -> Report:
     settings = Settings()
     with database_urls(settings) as urls:
         check_schema(urls.application)
-        async with open_log(settings, urls.application) as log:
+        async with open_roots(settings, urls.application) as (log, roots, _):
             with progress("examining") as bar:
                 task = bar.task_ids[0]
                 return await examine_log(
@@ -64,6 +64,7 @@ async def _examine(owners: Owners | None) -> Report:
                     altered=(UnsealError, ProviderRefusedError),
                     retention_years=settings.payload_years,
                     owners=owners,
+                    roots=roots,
                     progress=lambda done, of: bar.update(task, completed=done, total=of),
                 )
 
@@ -80,6 +81,7 @@ def _counts(report: Report) -> dict[str, int | None]:
         "streams": report.streams,
         "requests": report.requests,
         **({} if report.belonging is None else {"belonging": report.belonging}),
+        **({} if report.roots is None else {"roots": report.roots.roots, "crowns": report.roots.crowns}),
     }
 
 

@@ -69,7 +69,7 @@ async def _publish(
     policy = witness_policy(settings)
     with database_urls(settings) as urls:
         check_schema(urls.application)
-        async with open_roots(settings, urls.application) as (roots, closed):
+        async with open_roots(settings, urls.application) as (_, roots, closed):
             for each in closed:
                 await publish_closed(each.log, each.roots, place)
             if closed:

@@ -9,7 +9,7 @@ import typer
 from access_log.errors import VerificationError
 from access_log.losses import Operator
 from access_log.rebuild import Rebuilt, rebuild
-from vault.server.assembly import open_log
+from vault.server.assembly import open_roots
 from vault.server.cli.acting import operator
 from vault.server.cli.output import AsJson, print_json, progress
 from vault.server.database import DatabaseUrls, application_engine, check_schema, database_urls
@@ -21,7 +21,7 @@ def rebuild_derived(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it is changed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make anew what follows from the entries: tiles, head, places of streams, the database's indexes.
+    """Make anew what follows from the entries: tiles, head, streams' places, crowns, the database's indexes.
 
     Entries and payloads are never touched; where the entries do not verify against the outside lock, nothing
     is changed (exit code 1). It runs as the owner of the database, while nobody else appends, and an entry of
@@ -55,13 +55,14 @@ async def _rebuild(settings: Settings, urls: DatabaseUrls, *, dry_run: bool) -> 
     actor = operator()
     owner = application_engine(urls.owner, settings)
     try:
-        async with open_log(settings, urls.application) as log:
+        async with open_roots(settings, urls.application) as (log, roots, _):
             with progress("deriving") as bar:
                 task = bar.task_ids[0]
                 return await rebuild(
                     log,
                     owner,
                     actor=Operator(actor.name, actor.role),
+                    roots=roots,
                     dry_run=dry_run,
                     progress=lambda _what, done, of: bar.update(task, completed=done, total=of),
                 )
@@ -79,6 +80,8 @@ def _agreed(found: Rebuilt, *, yes: bool, as_json: bool) -> bool:
 
 
 def _tell(found: Rebuilt) -> None:
+    if found.roots_left is not None:
+        typer.echo(f"log of roots: left as it is, its roots do not verify: {found.roots_left}")
     if not found.changed:
         typer.echo(f"everything follows from the {found.entries:,} entries; nothing to do")
         return
@@ -88,6 +91,7 @@ def _tell(found: Rebuilt) -> None:
         ("tiles", [*found.tiles, *([f"and {found.more_tiles} more"] if found.more_tiles else [])]),
         ("head", found.head),
         ("streams", [f"{found.streams:,} rows"] if found.streams else []),
+        ("log of roots", found.roots),
     ):
         if named:
             typer.echo(f"{what}: {done}: {'; '.join(named)}")
