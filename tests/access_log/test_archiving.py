@@ -278,6 +278,7 @@ async def test_a_partition_of_two_logs_stays(
 ) -> None:
     as_owner(
         owner_url,
+        "UPDATE access_log.head SET successor = 'another.example/log'",
         "INSERT INTO access_log.head VALUES (2, 'another.example/log', 1, '', 0, '')",
         "INSERT INTO access_log.entry VALUES (2, 5, decode(repeat('00', 106), 'hex'))",
     )
