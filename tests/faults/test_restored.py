@@ -11,8 +11,8 @@ from tests.flows.audit import check_whole, verify_published
 from tests.flows.serving import Server, at_port, free_port, serving
 from tests.flows.world import opened
 from vault.server.embedded import EmbeddedDatabase
+from vault.server.jobs import heartbeat
 from vault.server.settings import Settings
-from vault.server.worker import heartbeat
 
 _REFUSED = 2
 

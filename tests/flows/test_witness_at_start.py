@@ -22,8 +22,8 @@ from tests.faults.dumps import dump, restored
 from tests.flows.serving import ROOT, free_port
 from vault.server.assembly import Vault, open_log, open_vault
 from vault.server.embedded import EmbeddedDatabase
+from vault.server.jobs import ask_witnesses
 from vault.server.settings import Settings
-from vault.server.worker import ask_witnesses
 
 pytestmark = pytest.mark.slow
 _PROGRAM = (sys.executable, "-m", "vault.server.cli", "witness")

@@ -15,8 +15,8 @@ from tests.flows.audit import check_answers, check_uses, check_whole, verify_pub
 from tests.flows.serving import at_port, free_port, serving
 from tests.flows.world import World, opened
 from vault.server.assembly import open_vault
+from vault.server.jobs import ask_witnesses
 from vault.server.settings import Settings
-from vault.server.worker import ask_witnesses
 
 
 @pytest.fixture

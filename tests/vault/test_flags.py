@@ -14,8 +14,8 @@ from tests.vault.served import Served, site
 from vault.inspection.schemas import FlagsOut
 from vault.records.flags import RaisedFlag, Watching, list_flags
 from vault.records.watch import MANY_PERSONS, NEIGHBOURS, SAME_PERSON, Measures
+from vault.server.jobs import watch_queries
 from vault.server.settings import Settings
-from vault.server.worker import watch_queries
 
 # Every hour is within hours but at weekends, which these tests leave out of account.
 MEASURES = Measures(0, 24, 3, 3, ZoneInfo("Asia/Shanghai"))

@@ -33,8 +33,8 @@ from vault.records.covert import StreamOwners, disclose_due, overdue
 from vault.records.covert_counts import count_last_month, publish_counts
 from vault.rights.accesses import Access, accesses
 from vault.rights.material import give_material
+from vault.server.jobs import disclose_covert_cases
 from vault.server.portal.fictitious import fictitious_identity
-from vault.server.worker import disclose_covert_cases
 
 SUSPECT, OTHER = 1, 2
 REFERENCE = "(2026) Example Court, order 17"

@@ -4,49 +4,14 @@ import json
 import signal
 import subprocess
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from access_log.entry import Entry, EntryType
 from tests.vault.server.commands import CommandLine
-from vault.server.assembly import Vault
-from vault.server.worker import heartbeat, make_partitions, remove_expired_rows
 
 _WITHIN = 150.0
-
-
-async def test_a_heartbeat_is_an_entry(vault: Vault) -> None:
-    index = await heartbeat(vault.log)
-    async with vault.engine.connect() as connection:
-        raw = await connection.scalar(
-            text("SELECT entry FROM access_log.entry WHERE index = :index"), {"index": index}
-        )
-    assert Entry.decode(raw).type is EntryType.HEARTBEAT
-
-
-async def test_partitions_are_made_ahead_and_only_once(vault: Vault) -> None:
-    for _ in range(2):
-        await make_partitions(vault.log)
-        async with vault.engine.connect() as connection:
-            count = await connection.scalar(
-                text("SELECT count(*) FROM pg_inherits WHERE inhparent = 'access_log.entry'::regclass")
-            )
-        assert count == 3
-
-
-async def test_what_has_expired_is_removed_and_the_rest_stays(vault: Vault) -> None:
-    now = datetime.now(UTC)
-    add = text("INSERT INTO consent.dpop_proof (proof_hash, expires_at) VALUES (:hash, :expires_at)")
-    async with vault.engine.begin() as connection:
-        for number, age in enumerate((-1, 1)):
-            await connection.execute(
-                add, {"hash": bytes([number]) * 32, "expires_at": now + timedelta(hours=age)}
-            )
-    assert await remove_expired_rows(vault.log) == 1
-    assert await remove_expired_rows(vault.log) == 0
 
 
 def test_the_worker_runs_its_jobs_and_ends_in_order(creditvault: CommandLine, tmp_path: Path) -> None:

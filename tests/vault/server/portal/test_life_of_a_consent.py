@@ -13,7 +13,7 @@ from tests.vault.people import ENROLLED, UNKNOWN, find
 from tests.vault.server.portal.conftest import Browser, Site
 from tests.vault.server.portal.reader import Page
 from tests.vault.server.portal.test_consent_page import ASKED, Bank, returned
-from vault.server.worker import expire_consents
+from vault.server.jobs import expire_consents
 
 _ROOMS = ("access_log", "consent", "vault")
 # All that the application can read: partitions are read through their table.

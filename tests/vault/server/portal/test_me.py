@@ -18,9 +18,9 @@ from access_log.signing_keys import CosigningKey
 from access_log.verifier_keys import ED25519_COSIGNATURE
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN
 from tests.vault.server.portal.conftest import FIELDS, Browser, Site
+from vault.server.jobs import append_roots
 from vault.server.portal.fictitious import fictitious_identity
 from vault.server.portal.schemas import AccessOut, AccessProofOut, ConsentOut, LogKeysOut
-from vault.server.worker import append_roots
 
 READS = (
     "/v1/me",

@@ -12,12 +12,12 @@ from tests.vault.people import ENROLLED, OTHER, UNKNOWN, enrol, find
 from tests.vault.server.portal.conftest import Browser, Site
 from vault.crypto.tickets import Ticket
 from vault.server.assembly import Vault
+from vault.server.jobs import remove_expired_rows
 from vault.server.portal.cookies import TicketCookie
 from vault.server.portal.errors import SignInSettingsError
 from vault.server.portal.fictitious import fictitious_identity
 from vault.server.portal.router import open_portal
 from vault.server.portal.sign_in import own_path
-from vault.server.worker import remove_expired_rows
 
 SESSION = "creditvault"
 ATTEMPT = "creditvault-sign-in"
