@@ -7,14 +7,14 @@ It runs in a process of its own, so that what is measured is the tree's memory a
 
 import argparse
 import json
-import os
-import resource
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from statistics import median
+
+import psutil
 
 from access_log.prefix import verify_inclusion
 from access_log.prefix_tree import PrefixTree
@@ -88,9 +88,8 @@ def _label(number: int) -> bytes:
 
 
 def _memory() -> float:
-    """The most this process ever held, in MB."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (1024 * 1024 if os.uname().sysname == "Darwin" else 1024)
+    """What this process holds now, in MB: the most it ever held would count what its parent held."""
+    return float(psutil.Process().memory_info().rss) / 1e6
 
 
 if __name__ == "__main__":
