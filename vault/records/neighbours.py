@@ -6,7 +6,7 @@ numbers of ten minutes in the memory of one worker. What leaves it is a flag wit
 
 from collections import OrderedDict, deque
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -28,8 +28,26 @@ class _Asked:
 
 @dataclass(slots=True)
 class _Officer:
-    asked: deque[_Asked]
+    """What one officer asked about lately: in the order of time, and the newest of each number."""
+
+    asked: deque[_Asked] = field(default_factory=deque)
+    newest: dict[int, _Asked] = field(default_factory=dict)
     quiet_until: float = 0.0
+
+    def see(self, one: _Asked) -> None:
+        """Takes a number in, and lets those go that are too old or too many."""
+        since = one.at - WINDOW.total_seconds()
+        while self.asked and (self.asked[0].at <= since or len(self.asked) == _MOST_OF_ONE):
+            gone = self.asked.popleft()
+            if self.newest[gone.number] is gone:
+                del self.newest[gone.number]
+        self.asked.append(one)
+        self.newest[one.number] = one
+
+    def near(self, number: int) -> list[int]:
+        """The entries of the neighbours of a number, and its own."""
+        around = range(number - _NEAR, number + _NEAR + 1)
+        return [self.newest[one].index for one in around if one in self.newest]
 
 
 class Neighbours:
@@ -62,19 +80,16 @@ class Neighbours:
         if not digits.isdigit():
             return None
         officer = self._officer(officer_id, identifier.scheme)
-        asked = officer.asked
-        while asked and asked[0].at <= now - WINDOW.total_seconds():
-            asked.popleft()
-        asked.append(_Asked(int(digits), index, now))
-        near = {one.number: one.index for one in asked if abs(one.number - int(digits)) <= _NEAR}
+        officer.see(_Asked(int(digits), index, now))
+        near = officer.near(int(digits))
         if len(near) < self._many:
             return None
         quiet, officer.quiet_until = now < officer.quiet_until, now + WINDOW.total_seconds()
-        return None if quiet else _flag(body_id, officer_id, near.values())
+        return None if quiet else _flag(body_id, officer_id, near)
 
     def _officer(self, officer_id: UUID, scheme: str) -> _Officer:
         key = (officer_id, scheme)
-        officer = self._officers.setdefault(key, _Officer(deque(maxlen=_MOST_OF_ONE)))
+        officer = self._officers.setdefault(key, _Officer())
         self._officers.move_to_end(key)
         if len(self._officers) > _MOST_OFFICERS:
             self._officers.popitem(last=False)
