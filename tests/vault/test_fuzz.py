@@ -34,7 +34,7 @@ CHECKS = [
 LESS = settings(
     max_examples=8, suppress_health_check=list(HealthCheck), deadline=None, database=None, print_blob=False
 )
-MORE = settings(LESS, max_examples=120)
+MORE = settings(LESS, max_examples=40)  # of each of some ninety operations: two minutes
 AUTHORIZATION_SERVER = ("/oauth", "/.well-known")
 
 
