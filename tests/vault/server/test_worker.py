@@ -44,7 +44,8 @@ def test_a_worker_without_its_queue_says_so(creditvault: CommandLine, tmp_path: 
         worker = creditvault.start("worker", stderr=output, stdout=output, stdin=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + _WITHIN
-        while not _heartbeats(creditvault):
+        # A job that was cut off would say so at length, and rightly.
+        while not _heartbeats(creditvault) or _jobs(creditvault):
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         _lock_out(creditvault)
