@@ -7,10 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote
 
 _GROUP = 3  # bytes that base64 spells together
+_SHORTEST = 8  # bytes: four stand by chance somewhere in megabytes of base64, these do not
 
 
 def spellings(value: str) -> Iterator[bytes]:
-    """A text as it stands in files, logs, addresses, headers and documents, wherever it begins there."""
+    """A text as it stands in files, logs, addresses, headers and documents, wherever it begins there.
+
+    Raises:
+        ValueError: it is so short that one of its spellings could be found by chance.
+    """
+    every = list(_spellings(value))
+    if min(map(len, every)) < _SHORTEST:
+        msg = f"{value!r} is too short to be sought: a spelling of it has fewer than {_SHORTEST} bytes"
+        raise ValueError(msg)
+    yield from every
+
+
+def _spellings(value: str) -> Iterator[bytes]:
     plain = value.encode()
     yield from {plain, value.lower().encode(), value.upper().encode(), value[::-1].encode()}
     yield value.encode("utf-16-le")

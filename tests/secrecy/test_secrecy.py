@@ -30,8 +30,9 @@ _PERSONS = range(1, 51)
 _OTHERS = range(1, 11)
 """Of whom there are records of other categories too, with values that are no words of the catalogue."""
 _SIGNED_IN = 7
-_NAME, _LOCAL_NAME, _DOCUMENT, _REFERENCE = "Quetzalcoatl", "\u6b27\u9633\u9f98\u97ff", "MRKDOC", "MRKREF"
-_PROOF, _CASE, _TRADE, _LICENCE, _ASKED_FOR = "MRKPROOF", "MRKCASE", "Zwiebelturmbau", "MRKLIC", "MRKLOAN"
+_NAME, _LOCAL_NAME, _DOCUMENT = "Quetzalcoatl", "\u6b27\u9633\u9f98\u97ff", "MRKDOCUMENT"
+_REFERENCE, _PROOF, _CASE = "MRKREFERENCE", "MRKPROOFOF", "MRKCASENUMBER"
+_TRADE, _LICENCE, _ASKED_FOR = "Zwiebelturmbau", "MRKLICENCE", "MRKLOANFOR"
 STEMS = (_NAME, _LOCAL_NAME, _DOCUMENT, _REFERENCE, _PROOF, _CASE, _TRADE, _LICENCE, _ASKED_FOR)
 _PLANTED = "MRKPLANTED-" + "0123456789"
 _TABLES = (

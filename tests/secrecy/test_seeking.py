@@ -39,4 +39,9 @@ def test_a_digest_without_a_key_is_found() -> None:
 
 
 def test_what_is_reversed_is_found() -> None:
-    assert found_in({"it": spellings("abc-123")}, {"here": b"..321-cba.."}) == {("it", "here")}
+    assert found_in({"it": spellings("abcdef-123")}, {"here": b"..321-fedcba.."}) == {("it", "here")}
+
+
+def test_what_could_be_found_by_chance_is_not_sought() -> None:
+    with pytest.raises(ValueError, match="too short"):
+        list(spellings("MRKDOC"))
