@@ -202,7 +202,7 @@ class Enrolment:
         months = {at: self._catalogue.expiry_month(row.accepted.window, today) for at, row in fresh.items()}
         never = self._catalogue.display_window(IDENTITY, {}, None)
         identity_month = self._catalogue.expiry_month(never, today)
-        expiry = await self._keys.expiry_keys({*months.values(), identity_month})
+        expiry = await self._keys.expiry.keys({*months.values(), identity_month})
         persons = await self._persons(fresh.values(), standing, sealed)
         introduced: set[UUID] = set()
         for at, row in fresh.items():

@@ -1,32 +1,23 @@
 """The vault's keys in use: what the provider unwraps, held for as long as this process lives.
 
-Names at the provider: `root` wraps subject keys and system keys, `expiry-<yyyymm>` wraps one expiry key and
-nothing else, `index` and `subject-hash` make MACs and never leave it.
+Names at the provider: `root` wraps subject keys and system keys, `index` and `subject-hash` make MACs and
+never leave it; expiry keys have providers' keys of their own (`expiry_keys`).
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Final, Self
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from vault.crypto.blind import Identifier
-from vault.crypto.envelopes import (
-    ExpiryKey,
-    SubjectKey,
-    expiry_key_aad,
-    subject_key_aad,
-    system_key_aad,
-)
-from vault.crypto.errors import UnsealError
-from vault.crypto.journal import MONTH, START, Purpose
-from vault.crypto.payloads import PayloadSealer
+from vault.crypto.envelopes import SubjectKey, subject_key_aad, system_key_aad
+from vault.crypto.journal import START, Purpose
 from vault.crypto.provider import KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
+from vault.records.expiry_keys import ExpiryKeys
 
 ROOT: Final = "root"
 INDEX: Final = "index"
@@ -61,10 +52,6 @@ _ADD_SYSTEM = text(
     "INSERT INTO vault.system_key (name, version, wrapped) VALUES (:name, :version, :wrapped)"
     " ON CONFLICT DO NOTHING"
 )
-_READ_EXPIRY = text("SELECT expiry_id, wrapped FROM vault.expiry_key WHERE expiry_id = ANY(:ids)")
-_ADD_EXPIRY = text(
-    "INSERT INTO vault.expiry_key (expiry_id, wrapped) VALUES (:expiry_id, :wrapped) ON CONFLICT DO NOTHING"
-)
 
 
 class KeysMissingError(VaultError):
@@ -78,7 +65,7 @@ class VaultKeys:
         self.provider = provider
         self._engine = engine
         self._system = system
-        self._expiry: dict[int, ExpiryKey] = {}
+        self.expiry = ExpiryKeys(engine, provider)
 
     @staticmethod
     async def exist(engine: AsyncEngine) -> bool:
@@ -199,98 +186,6 @@ class VaultKeys:
         """
         await self.provider.used(ROOT, [(subject_key_aad(subject), purpose) for subject, purpose in uses])
 
-    async def expiry_keys(self, months: Iterable[int]) -> dict[int, ExpiryKey]:
-        """The expiry keys of these months (yyyymm), made where there are none yet.
-
-        Raises:
-            ProviderError: the provider does not answer, or a month's key was destroyed.
-        """
-        wanted = set(months)
-        await self.load_expiry_keys(wanted)
-        if missing := wanted - self._expiry.keys():
-            await self._make(missing)
-            await self._load(missing)
-        return {month: self._expiry[month] for month in wanted}
-
-    async def load_expiry_keys(self, months: Iterable[int]) -> None:
-        """Has the expiry keys of these months ready for `expiry_key`, as far as they still exist.
-
-        Raises:
-            ProviderError: the provider does not answer, or a month's key was destroyed.
-            UnsealError: a wrapped key was altered.
-        """
-        if missing := set(months) - self._expiry.keys():
-            await self._load(missing)
-
-    def expiry_key(self, month: int) -> ExpiryKey:
-        """An expiry key that was loaded before.
-
-        Raises:
-            UnsealError: there is none: the month has ended and its key was destroyed.
-        """
-        try:
-            return self._expiry[month]
-        except KeyError:
-            raise UnsealError(f"the expiry key of {month} is gone") from None
-
-    async def _load(self, months: Iterable[int]) -> None:
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(_READ_EXPIRY, {"ids": list(months)})).all()
-        for month, wrapped in rows:
-            key = await self.provider.unwrap(_expiry_name(month), wrapped, expiry_key_aad(month), MONTH)
-            self._expiry[month] = ExpiryKey(month, key)
-
-    async def _make(self, months: Iterable[int]) -> None:
-        async with self._engine.begin() as connection:
-            for month in sorted(months):
-                await self.provider.create(_expiry_name(month))
-                key = ExpiryKey.generate(month)
-                wrapped = await self.provider.wrap(_expiry_name(month), key.key, expiry_key_aad(month))
-                # Another worker may have been first: its key is the one that counts.
-                await connection.execute(_ADD_EXPIRY, {"expiry_id": month, "wrapped": wrapped})
-
-
-class LogSealer:
-    """Seals the log's payloads until their retention ends; the log's own view of the vault's keys.
-
-    Args:
-        keys: the keys.
-        origin: the log's origin.
-        retention_years: how long payloads live (SZ 45, ZJ 20).
-        zone: in which expiry months are counted.
-    """
-
-    def __init__(self, keys: VaultKeys, origin: str, retention_years: int, zone: ZoneInfo) -> None:
-        self._keys = keys
-        self._zone = zone
-        self._retention = retention_years * 100
-        self._sealer = PayloadSealer(
-            keys.system(LOG_PAYLOAD), lambda month: keys.expiry_key(month).key, origin
-        )
-
-    async def prepare(self, time_ms: int) -> None:
-        """Loads or makes the expiry key for entries of this time."""
-        month = self._month(time_ms)
-        await self._keys.expiry_keys([month])
-
-    def seal(self, index: int, time_ms: int, plaintext: bytes) -> tuple[int, bytes]:
-        """Seals the payload of the entry at `index`; returns its expiry id too."""
-        month = self._month(time_ms)
-        return month, self._sealer.seal(index, month, plaintext)
-
-    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
-        """Opens the payload of the entry at `index`.
-
-        Raises:
-            UnsealError: it was altered or moved.
-        """
-        await self._keys.load_expiry_keys([expiry_id])
-        return self._sealer.open(index, expiry_id, sealed)
-
-    def _month(self, time_ms: int) -> int:
-        moment = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(self._zone)
-        return moment.year * 100 + moment.month + self._retention
-
 
 async def _add_system_key(
     connection: AsyncConnection, provider: KeyProvider, name: str, version: int
@@ -298,7 +193,3 @@ async def _add_system_key(
     wrapped = await provider.wrap(ROOT, os.urandom(_KEY_SIZE), system_key_aad(name, version))
     # Another process may have been first: its key is the one that counts.
     await connection.execute(_ADD_SYSTEM, {"name": name, "version": version, "wrapped": wrapped})
-
-
-def _expiry_name(month: int) -> str:
-    return f"expiry-{month}"

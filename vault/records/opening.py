@@ -103,7 +103,7 @@ class Opener:
                 open_record(
                     version,
                     key,
-                    self._keys.expiry_key(version.record.expiry_id),
+                    self._keys.expiry.key(version.record.expiry_id),
                     self._names[version.record.furnisher],
                 )
                 for version in wanted.versions
@@ -129,12 +129,12 @@ class Opener:
 
     async def _load_months(self, months: Collection[int]) -> None:
         try:
-            await self._keys.load_expiry_keys(months)
+            await self._keys.expiry.load(months)
         except (UnsealError, ProviderRefusedError):
             for month in months:
                 # What is missing afterwards is told where a record needs it.
                 with suppress(UnsealError, ProviderRefusedError):
-                    await self._keys.load_expiry_keys([month])
+                    await self._keys.expiry.load([month])
 
     async def _learn_names(self, furnishers: Collection[UUID]) -> None:
         if unknown := set(furnishers) - self._names.keys():

@@ -39,13 +39,8 @@ from vault.errors import VaultError
 from vault.records.disclose import Disclosure
 from vault.records.enrol import Enrolment
 from vault.records.intake import Intake
-from vault.records.keys import (
-    CONSENT_SIGNING,
-    LABEL_MASTER,
-    PROOF_NONCE,
-    LogSealer,
-    VaultKeys,
-)
+from vault.records.keys import CONSENT_SIGNING, LABEL_MASTER, PROOF_NONCE, VaultKeys
+from vault.records.log_sealer import LogSealer
 from vault.records.neighbours import Neighbours
 from vault.records.signers import LogSigners
 from vault.records.watch import Measures

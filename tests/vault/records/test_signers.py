@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from access_log.verifier_keys import ED25519, ML_DSA_44
-from tests.vault.records.test_keys import new_keyring
+from tests.vault.records.conftest import new_keyring
 from vault.crypto.errors import UnsealError
 from vault.crypto.keyring import FileKeyring
 from vault.records.keys import LOG_SIGNING, KeysMissingError, VaultKeys
