@@ -148,28 +148,22 @@ class FileKeyring:
         self, name: str, items: Sequence[tuple[bytes, bytes]], purposes: Sequence[Purpose] = ()
     ) -> list[bytes]:
         """Open many (wrapped, aad). See `KeyProvider.unwrap_many`."""
-        versions = self._versions(self._current().ciphers, name)
-        encoded = named(name)
-        opened = []
-        for at, (wrapped, aad) in enumerate(items):
-            if len(wrapped) < _BODY_AT or wrapped[0] != VERSION or wrapped[1] not in ENABLED:
-                raise UnsealError("a wrapped key is of an unknown version or a suite not enabled", at)
-            version = int.from_bytes(wrapped[len(HEADER) : _NONCE_AT], "big")
-            cipher = self._version(versions, name, version, at)
-            try:
-                opened.append(
-                    cipher.decrypt(
-                        wrapped[_NONCE_AT:_BODY_AT],
-                        wrapped[_BODY_AT:],
-                        wrapped[:_NONCE_AT] + encoded + aad,
-                    )
-                )
-            except InvalidTag:
-                raise UnsealError("a wrapped key was altered, moved, or wrapped by another key", at) from None
+        opened = self._open(name, items)
         stated = purposes or [UNNAMED] * len(items)
         self.journal.write(name, [(aad, purpose) for (_, aad), purpose in zip(items, stated, strict=True)])
         # From here the journal says what these keys are for.
         return opened
+
+    def version_of(self, wrapped: bytes) -> int:
+        """The version a wrap states. See `KeyProvider.version_of`."""
+        return _stated_version(wrapped)
+
+    async def rewrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Wrap many anew. See `KeyProvider.rewrap_many`."""
+        opened = self._open(name, items)
+        return await self.wrap_many(
+            name, [(secret, aad) for secret, (_, aad) in zip(opened, items, strict=True)]
+        )
 
     async def mac(self, name: str, message: bytes, version: int | None = None) -> Mac:
         """HMAC-SHA-256. See `KeyProvider.mac`."""
@@ -202,6 +196,25 @@ class FileKeyring:
             self._loaded = _Loaded.of(content, self._keyfile.decode(content))
         return self._loaded
 
+    def _open(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """What (wrapped, aad) hold. Nothing of it may leave this object before the journal says what for."""
+        versions = self._versions(self._current().ciphers, name)
+        encoded = named(name)
+        opened = []
+        for at, (wrapped, aad) in enumerate(items):
+            cipher = self._version(versions, name, _stated_version(wrapped, at), at)
+            try:
+                opened.append(
+                    cipher.decrypt(
+                        wrapped[_NONCE_AT:_BODY_AT],
+                        wrapped[_BODY_AT:],
+                        wrapped[:_NONCE_AT] + encoded + aad,
+                    )
+                )
+            except InvalidTag:
+                raise UnsealError("a wrapped key was altered, moved, or wrapped by another key", at) from None
+        return opened
+
     def _rewrite(self, change: Callable[[dict[str, StoredKey]], T]) -> T:
         """Change the file under its lock (1, 2). Runs in a thread: another process may hold the lock."""
         try:
@@ -233,6 +246,12 @@ class FileKeyring:
                 position,
             )
         return versions[version]
+
+
+def _stated_version(wrapped: bytes, position: int | None = None) -> int:
+    if len(wrapped) < _BODY_AT or wrapped[0] != VERSION or wrapped[1] not in ENABLED:
+        raise UnsealError("a wrapped key is of an unknown version or a suite not enabled", position)
+    return int.from_bytes(wrapped[len(HEADER) : _NONCE_AT], "big")
 
 
 def _add(path: Path, name: str, kind: KeyKind, keys: dict[str, StoredKey]) -> int:

@@ -90,6 +90,25 @@ class KeyProvider(Protocol):
         """Open many (wrapped, aad) in one call, in order, each for its purpose. Raises as `unwrap`."""
         ...
 
+    def version_of(self, wrapped: bytes) -> int:
+        """The version of its key that made a wrap, as the wrap itself states it: nobody is asked.
+
+        Raises:
+            UnsealError: It is no wrap of this provider.
+        """
+        ...
+
+    async def rewrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Wrap anew, with the newest version of a key, what older ones wrapped: (wrapped, aad), in order.
+
+        What is wrapped is handed to nobody, so no purpose is stated.
+
+        Raises:
+            UnsealError: One was altered, or bound to another name or other associated data.
+            ProviderError: A version of the key is gone, or the provider does not answer.
+        """
+        ...
+
     async def used(self, name: str, uses: Sequence[tuple[bytes, Purpose]]) -> None:
         """Keep that keys were used again, which were opened before: (aad, purpose) each.
 

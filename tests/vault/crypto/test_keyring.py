@@ -48,6 +48,27 @@ async def test_wraps_use_the_newest_version_and_open_under_any(keyring: FileKeyr
     assert caught.value.position == 1
 
 
+async def test_old_wraps_are_wrapped_anew_with_the_newest_version(keyring: FileKeyring) -> None:
+    await keyring.create("root")
+    items = [(bytes([number]) * 32, bytes([number])) for number in range(5)]
+    old = await keyring.wrap_many("root", items)
+    await keyring.create("root")
+    new = await keyring.rewrap_many("root", [(text, aad) for text, (_, aad) in zip(old, items, strict=True)])
+    assert ({*map(keyring.version_of, old)}, {*map(keyring.version_of, new)}) == ({1}, {2})
+    # Nothing was handed out, so the journal has nothing to say.
+    assert list(keyring.journal.read()) == []
+    await keyring.destroy("root", 1)
+    for text, (secret, aad) in zip(new, items, strict=True):
+        assert await keyring.unwrap("root", text, aad) == secret
+    with pytest.raises(KeyringError, match="no version 1 of key root"):
+        await keyring.rewrap_many("root", [(old[0], items[0][1])])
+    with pytest.raises(UnsealError) as caught:
+        await keyring.rewrap_many("root", [(new[0], items[0][1]), (new[1], items[0][1])])
+    assert caught.value.position == 1
+    with pytest.raises(UnsealError):
+        keyring.version_of(new[0][:17])
+
+
 async def test_a_batch_is_in_order_and_its_nonces_differ(keyring: FileKeyring) -> None:
     await keyring.create("root")
     items = [(bytes([number]) * 32, bytes([number])) for number in range(20)]
