@@ -18,7 +18,7 @@ from demo.narrator import Narrator
 from demo.server import HOST, ServerProcess, choose_port, command
 from demo.tamperer import Tamperer
 from vault.server.assembly import Vault, open_vault, set_up
-from vault.server.database import migrate
+from vault.server.database import migrate, older_than_endings
 from vault.server.embedded import APPLICATION, OWNER, EmbeddedDatabase
 from vault.server.settings import Settings
 
@@ -105,11 +105,11 @@ async def stage(
     if server.end_left_over():
         narrator.say("An earlier demo was cut off: its server was still running, and has been ended.")
     owner_url = embedded.url(OWNER)
-    _, revision = migrate(owner_url)
+    before, revision = migrate(owner_url)
     if Tamperer(owner_url, home).restore():
         narrator.say("An earlier demo was cut off while it tampered: what it had changed is restored.")
     settings = _settings(home, embedded.url(APPLICATION), choose_port(port))
-    await set_up(settings, embedded.url(APPLICATION))
+    await set_up(settings, embedded.url(APPLICATION), older_than_endings=older_than_endings(before))
     try:
         server.start()
         narrator.say(f"PostgreSQL runs, its schema is at revision {revision}; the server is starting.")

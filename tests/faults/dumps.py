@@ -20,7 +20,7 @@ _BINARIES = Path(_FOUND.origin).parent / "pginstall18" / "bin"
 
 def dump(postgres: EmbeddedDatabase, name: str, file: Path) -> Path:
     """Dumps a database in use, as a nightly job would."""
-    _run("pg_dump", "--format=custom", f"--file={file}", _uri(postgres, name))
+    _run("pg_dump", "--format=custom", "--compress=none", f"--file={file}", _uri(postgres, name))
     return file
 
 

@@ -26,6 +26,7 @@ from access_log.verifier_keys import VerifierKey
 from access_log.web import Website
 from access_log.witness.witnessing import Witnessing, shown, urls_of
 from consent.copies import CopySigner
+from consent.journal import VAULT
 from consent.oauth.dpop import Nonces
 from consent.oauth.profile import Profile
 from consent.oauth.protection import Protection
@@ -45,6 +46,7 @@ from vault.records.neighbours import Neighbours
 from vault.records.signers import LogSigners
 from vault.records.watch import Measures
 from vault.rights.reapply import reapplier
+from vault.server import endings
 from vault.server.database import application_engine
 from vault.server.settings import Settings, archive_of
 from vault.server.token_keys import TokenKeys
@@ -148,8 +150,14 @@ async def _first_keyring(settings: Settings, engine: AsyncEngine) -> FileKeyring
     return FileKeyring.create_file(settings.keyring_path, passphrase(settings))
 
 
-async def set_up(settings: Settings, database_url: str) -> None:
+async def set_up(settings: Settings, database_url: str, *, older_than_endings: bool = False) -> None:
     """Makes the first keys and the log of a migrated database; harmless when repeated.
+
+    Args:
+        settings: of the vault.
+        database_url: of the application role.
+        older_than_endings: whether the schema was just brought from before there was a file of endings: then
+            one is begun. In any other vault a missing one is missing, and the log does not start.
 
     Raises:
         VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
@@ -165,6 +173,8 @@ async def set_up(settings: Settings, database_url: str) -> None:
         await log.create()
         await log.make_partitions_ahead()
         await (await _roots(settings, log, keys)).create()
+        if older_than_endings and log.endings is not None and not log.endings.file.exists():
+            await endings.begin(log, log.endings.file, VAULT)
     finally:
         await engine.dispose()
 

@@ -20,6 +20,7 @@ from vault.server.embedded import APPLICATION, OWNER, EmbeddedDatabase
 from vault.server.settings import Settings
 
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+_LAST_WITHOUT_ENDINGS = "0014"
 
 
 class SchemaError(VaultError):
@@ -105,6 +106,12 @@ def migrate(owner_url: str) -> tuple[str | None, str]:
         return before, head
     finally:
         engine.dispose()
+
+
+def older_than_endings(revision: str | None) -> bool:
+    """Whether a schema of this revision is of a release that kept no file of endings beside the lock."""
+    older = {script.revision for script in _scripts().iterate_revisions(_LAST_WITHOUT_ENDINGS, "base")}
+    return revision in older
 
 
 def check_schema(url: str) -> None:

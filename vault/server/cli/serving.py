@@ -9,7 +9,7 @@ import typer
 from vault.errors import VaultError
 from vault.server.assembly import keyring, open_vault, set_up
 from vault.server.cli.output import AsJson, print_json
-from vault.server.database import check_schema, database_urls, migrate
+from vault.server.database import check_schema, database_urls, migrate, older_than_endings
 from vault.server.settings import Settings
 
 
@@ -61,8 +61,8 @@ def migrate_database(as_json: AsJson = False) -> None:
     settings = Settings()
     _require_passphrase(settings)
 
-    async def make(url: str) -> str:
-        await set_up(settings, url)
+    async def make(url: str, before: str | None) -> str:
+        await set_up(settings, url, older_than_endings=older_than_endings(before))
         async with open_vault(settings, url) as vault:
             return vault.log.key.verifier_key()
 
@@ -70,7 +70,7 @@ def migrate_database(as_json: AsJson = False) -> None:
         if urls.owner is None:
             raise typer.BadParameter("set CREDITVAULT_OWNER_DATABASE_URL: migrations run as the owner")
         before, after = migrate(urls.owner)
-        key = asyncio.run(make(urls.application))
+        key = asyncio.run(make(urls.application, before))
     if as_json:
         print_json({"before": before, "after": after, "keyring": str(settings.keyring_path), "log_key": key})
         return

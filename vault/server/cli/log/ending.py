@@ -6,15 +6,13 @@ from typing import Annotated
 
 import typer
 
-from access_log.endings import ASSUMED, Ending, EndingsFile
-from access_log.entry import EntryType
-from access_log.log import SYSTEM_STREAM, Event
-from access_log.payload import Payload
-from consent.endings import Kind, standing
+from access_log.endings import EndingsFile
+from consent.endings import Kind
 from vault.server.assembly import open_log
 from vault.server.cli.acting import operator
 from vault.server.cli.output import AsJson, print_json
 from vault.server.database import check_schema, database_urls
+from vault.server.endings import begin as begin_file
 from vault.server.settings import Settings
 
 _KNOWN = {int(kind): kind.name.lower() for kind in Kind}
@@ -28,8 +26,8 @@ def endings(
 ) -> None:
     """Examine what keeps withdrawals, revocations and suspensions through a restore.
 
-    With --begin the file is made where there is none: for a vault that is older than it, or because it was
-    lost while the database is whole. It is refused for a database that lacks entries.
+    With --begin the file is made where there is none, because it was lost while the database is whole. It is
+    refused for a database that lacks entries. (`creditvault migrate` makes that of a vault from before it.)
 
     Example: `creditvault log endings`
     """
@@ -49,21 +47,7 @@ def endings(
 
 
 async def _begin(settings: Settings, file: EndingsFile) -> None:
-    actor = operator()
     with database_urls(settings) as urls:
         check_schema(urls.application)
         async with open_log(settings, urls.application) as log:
-            log.endings = None  # There is none to start with.
-            async with log.writing() as writing:
-                now = int(writing.now.timestamp() * 1000)
-                known = [
-                    Ending(kind, now, writing.head.size, ASSUMED, of, subject)
-                    for kind, of, subject in await standing(writing.connection)
-                ]
-                payload = Payload.create(
-                    EntryType.OPERATOR,
-                    {"event": "endings.begun", "actor": actor.name, "actor_role": actor.role},
-                )
-                writing.add(Event(SYSTEM_STREAM, payload))
-                # Under the head lock: nothing ends between what was read and what is kept.
-                await asyncio.to_thread(file.create, known)
+            await begin_file(log, file, operator())
