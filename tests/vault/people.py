@@ -7,6 +7,7 @@ from uuid import UUID
 from vault.crypto.blind import DEMO_ID, Identifier
 from vault.crypto.provider import Mac
 from vault.records.enrol import Furnisher
+from vault.records.identities import Met
 from vault.records.readers import read_ndjson
 from vault.records.store import SubjectRow, known, subject
 from vault.server.assembly import Vault
@@ -50,6 +51,11 @@ async def blind(vault: Vault, n: int) -> Mac:
     """The blind index of person `n`."""
     (mac,) = await vault.keys.blind([Identifier(DEMO_ID, fictitious_identity(n)[0])])
     return mac
+
+
+async def met(vault: Vault, n: int) -> Met:
+    """Person `n` as they come by themselves."""
+    return Met(Identifier(DEMO_ID, fictitious_identity(n)[0]), await blind(vault, n))
 
 
 async def find(vault: Vault, n: int) -> SubjectRow | None:

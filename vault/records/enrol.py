@@ -31,16 +31,15 @@ from vault.crypto.journal import for_job
 from vault.crypto.provider import Mac
 from vault.records import store, subjects
 from vault.records.choose import DOCUMENT
+from vault.records.identities import IdentitySealer
 from vault.records.keys import VaultKeys
 from vault.records.sealing import NewRecord, RecordFrame, seal_record
 from vault.records.store import NewSubject
 from vault.records.submission import Accepted, Notice, Rejected, Submission
 
 CHUNK: Final = 256
-IDENTITY: Final = "IDN"
-_IDENTITY_BASIS: Final = "IDCARD"
 _ATTEMPTS: Final = 8
-_REFERENCE, _NOTICE, _CONSENT, _SCHEME = "_reference", "_notice", "_consent", "_scheme"
+_REFERENCE, _NOTICE, _CONSENT = "_reference", "_notice", "_consent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +129,7 @@ class Enrolment:
         self._log = log
         self._keys = keys
         self._catalogue = catalogue
+        self._identities = IdentitySealer(keys, catalogue)
 
     async def enrol(
         self, accepted: Sequence[Accepted], furnisher: Furnisher, guard: Guard | None = None
@@ -200,11 +200,10 @@ class Enrolment:
         fresh = _fresh(rows, standing, sealed)
         today = self._catalogue.today(datetime.now(UTC))
         months = {at: self._catalogue.expiry_month(row.accepted.window, today) for at, row in fresh.items()}
-        never = self._catalogue.display_window(IDENTITY, {}, None)
-        identity_month = self._catalogue.expiry_month(never, today)
+        identity_month = self._identities.month
         expiry = await self._keys.expiry.keys({*months.values(), identity_month})
         persons = await self._persons(fresh.values(), standing, sealed)
-        introduced: set[UUID] = set()
+        identified = {place for place, one in standing.persons.items() if one.identified}
         for at, row in fresh.items():
             person, key = persons[row.place]
             submission = row.accepted.submission
@@ -223,12 +222,16 @@ class Enrolment:
                     _values(submission),
                 )
             ]
-            if row.place not in standing.persons and person.subject_id not in introduced:
-                introduced.add(person.subject_id)
-                frame = RecordFrame(
-                    IDENTITY, furnisher.body_id, person.subject_id.bytes, row.content, _IDENTITY_BASIS, never
+            if row.place not in identified:
+                identified.add(row.place)
+                identity = self._identities.seal(
+                    key,
+                    expiry[identity_month],
+                    row.identifier,
+                    furnisher=furnisher.body_id,
+                    name=submission.name,
                 )
-                added.append(seal_record(key, expiry[identity_month], frame, _identity(submission)))
+                added.append(identity)
             sealed.records += added
             sealed.events[at] = _event(person, submission, furnisher, added)
         return sealed
@@ -301,13 +304,6 @@ def _values(submission: Submission) -> dict[str, object]:
             "warning": consent.warning,
         }
     return values
-
-
-def _identity(submission: Submission) -> dict[str, object]:
-    """The identity record of a person met for the first time."""
-    identifier = submission.identifier
-    values: dict[str, object] = {"number": identifier.number, _SCHEME: identifier.scheme}
-    return values if submission.name is None else {**values, "name": submission.name}
 
 
 def _event(person: Person, submission: Submission, furnisher: Furnisher, added: Sequence[NewRecord]) -> Event:

@@ -9,10 +9,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from consent import bodies
+from consent.journal import VAULT
 from vault.crypto.envelopes import ExpiryKey, RecordKey, SubjectKey
 from vault.crypto.errors import CryptoError, ProviderRefusedError, UnsealError
 from vault.crypto.journal import for_entry
 from vault.records.choose import DOCUMENT, ChosenVersion
+from vault.records.identities import VAULT_ITSELF
 from vault.records.keys import VaultKeys
 from vault.records.query import DisclosedRecord
 
@@ -77,7 +79,7 @@ class Opener:
     def __init__(self, keys: VaultKeys, engine: AsyncEngine) -> None:
         self._keys = keys
         self._engine = engine
-        self._names: dict[UUID, str] = {}
+        self._names: dict[UUID, str] = {VAULT_ITSELF: VAULT.name}
 
     async def open_all(self, wanted: Sequence[Wanted]) -> list[Opened | CryptoError]:
         """Opens everything wanted, each answer or the error that spoils it, in order.

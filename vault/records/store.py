@@ -46,6 +46,9 @@ class Found:
 HELD, REPAIRED, ANNULLED, SEALED, SHOWN = "held", "repaired", "annulled", "sealed", "shown"
 """States of a record."""
 
+IDENTITY_MARK = "_scheme"
+"""The sealed field that the identity record which the vault itself keeps has, and no other record."""
+
 _FIND = text(
     "SELECT i.scheme, i.blind, s.subject_id, s.stream_id, s.wrapped_key, r.record_id, r.version, r.category,"
     " r.furnisher, r.basis, r.display_from, r.display_until, r.how_counted, r.state, r.expiry_id,"
@@ -77,7 +80,9 @@ _SUBJECT = text(
 
 
 _KNOWN = text(
-    "SELECT i.scheme, i.blind, s.subject_id, s.stream_id, s.wrapped_key"
+    "SELECT i.scheme, i.blind, s.subject_id, s.stream_id, s.wrapped_key,"
+    " EXISTS (SELECT FROM vault.record r WHERE r.subject_id = s.subject_id AND NOT r.superseded"
+    " AND :mark = ANY(r.fields))"
     " FROM unnest(CAST(:schemes AS text[]), CAST(:blinds AS bytea[])) AS asked (scheme, blind)"
     " JOIN vault.identifier i ON i.scheme = asked.scheme AND i.blind = asked.blind"
     " JOIN vault.subject s ON s.subject_id = i.subject_id"
@@ -114,10 +119,11 @@ _ADD_RECORDS = text(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A person found by blind index, without records."""
+    """A person found by blind index, without records; `identified`: their number is sealed beside it."""
 
     person: Person
     wrapped_key: bytes
+    identified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +200,14 @@ async def known(
 ) -> dict[tuple[str, bytes], Known]:
     """Persons by (scheme, blind), without their records; an unknown one is absent."""
     rows = await connection.execute(
-        _KNOWN, {"schemes": [scheme for scheme, _ in sought], "blinds": [blind for _, blind in sought]}
+        _KNOWN,
+        {
+            "schemes": [scheme for scheme, _ in sought],
+            "blinds": [blind for _, blind in sought],
+            "mark": IDENTITY_MARK,
+        },
     )
-    return {(row[0], row[1]): Known(Person(row[2], row[3]), row[4]) for row in rows}
+    return {(row[0], row[1]): Known(Person(row[2], row[3]), row[4], row[5]) for row in rows}
 
 
 async def contents(

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log.log import STREAM_ID_SIZE, Log, StreamKind, Writing
+from access_log.log import STREAM_ID_SIZE, Log, StreamKind
 from consent.permit import Person
 from vault.crypto.envelopes import SubjectKey
 from vault.crypto.provider import Mac
@@ -54,17 +54,3 @@ async def read(connection: AsyncConnection, subject_id: UUID) -> Person | None:
     """The person of this id; None if there is none, or none any more."""
     row = await store.subject(connection, subject_id)
     return None if row is None else row.person
-
-
-async def find_or_add(log: Log, keys: VaultKeys, writing: Writing, scheme: str, mac: Mac) -> Person:
-    """The person with this identifier, made if the vault knows nobody with it.
-
-    Raises:
-        ProviderError: the key provider does not answer; nothing was written.
-    """
-    known = await find(writing.connection, scheme, mac)
-    if known is not None:
-        return known
-    ((new, _),) = (await introduce(keys, {(scheme, mac.value): mac})).values()
-    await add(log, writing.connection, [new])
-    return new.person

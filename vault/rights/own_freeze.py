@@ -6,12 +6,11 @@ from access_log.log import Log
 from consent import freeze, mandates
 from consent.errors import UnknownError
 from consent.mandates import Mandate
-from vault.crypto.provider import Mac
 from vault.records import subjects
-from vault.records.keys import VaultKeys
+from vault.records.identities import Identities, Met
 
 
-async def begin(log: Log, keys: VaultKeys, scheme: str, mac: Mac) -> str:
+async def begin(log: Log, identities: Identities, met: Met) -> str:
     """Freezes, for the next query already; a person the vault does not know is made. Returns the receipt.
 
     Raises:
@@ -20,10 +19,10 @@ async def begin(log: Log, keys: VaultKeys, scheme: str, mac: Mac) -> str:
         AccessLogError: the log cannot append.
     """
     async with log.writing() as writing:
-        person = await subjects.find_or_add(log, keys, writing, scheme, mac)
+        person = await identities.find_or_add(writing, met)
         await freeze.begin(writing, person)
     # Durable and raised: from here on no query passes, and the person may be told so.
-    return writing.receipts[0]
+    return writing.receipts[-1]
 
 
 async def begin_for(log: Log, mandate: Mandate) -> str:

@@ -10,21 +10,20 @@ from consent.errors import StateError, UnknownError
 from consent.journal import Actor
 from consent.mandates import Mandate, NewMandate
 from consent.permit import Person
-from vault.crypto.provider import Mac
 from vault.records import subjects
-from vault.records.keys import VaultKeys
+from vault.records.identities import Identities, Met
 
 
 async def appoint(
-    log: Log, keys: VaultKeys, person: tuple[str, Mac], representative: tuple[str, Mac], new: NewMandate
+    log: Log, identities: Identities, person: Met, representative: Met, new: NewMandate
 ) -> tuple[Mandate, str]:
     """Appoints a representative; whichever of the two the vault does not know is made. With the receipt.
 
     Args:
         log: the log.
-        keys: persons get their key there.
-        person: who appoints: identifier scheme and blind index.
-        representative: whom, likewise.
+        identities: persons are found or made there.
+        person: who appoints.
+        representative: whom.
         new: for what.
 
     Raises:
@@ -34,11 +33,11 @@ async def appoint(
         AccessLogError: the log cannot append.
     """
     async with log.writing() as writing:
-        giver = await subjects.find_or_add(log, keys, writing, *person)
-        given_to = await subjects.find_or_add(log, keys, writing, *representative)
+        giver = await identities.find_or_add(writing, person)
+        given_to = await identities.find_or_add(writing, representative)
         made = await mandates.give(writing, giver, given_to, new)
     # Durable and raised: from here on the representative may act.
-    return made, writing.receipts[0]
+    return made, writing.receipts[-1]
 
 
 async def end(log: Log, own_id: UUID, mandate_id: UUID) -> str:

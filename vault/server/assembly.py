@@ -39,6 +39,7 @@ from vault.crypto.keyring import FileKeyring
 from vault.errors import VaultError
 from vault.records.disclose import Disclosure
 from vault.records.enrol import Enrolment
+from vault.records.identities import Identities
 from vault.records.intake import Intake
 from vault.records.keys import CONSENT_SIGNING, LABEL_MASTER, PROOF_NONCE, VaultKeys
 from vault.records.log_sealer import LogSealer
@@ -87,6 +88,7 @@ class Vault:
     witnessing: Witnessing | None
     roots: RootsLog
     disclosure: Disclosure
+    identities: Identities
     intake: Intake
     profile: Profile
     protection: Protection
@@ -228,6 +230,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
                 window=settings.batch_window_ms / 1000,
                 most=settings.batch_max,
             ),
+            identities=Identities(log, keys, catalogue),
             intake=Intake(Enrolment(log, keys, catalogue), catalogue, schemes),
             profile=profile,
             protection=profile.protection(),

@@ -18,7 +18,7 @@ from access_log.errors import LogUnavailableError
 from access_log.fsck import examine_log
 from access_log.log import Writing
 from tests.flows.world import contract
-from tests.vault.people import blind, find
+from tests.vault.people import blind, find, met
 from vault.crypto.blind import DEMO_ID
 from vault.crypto.envelopes import RecordKey
 from vault.crypto.errors import CryptoError
@@ -162,14 +162,27 @@ async def test_the_identity_is_recorded_once(vault: Vault) -> None:
 
 
 async def test_a_person_made_by_a_consent_gets_no_second_row(vault: Vault) -> None:
-    """Known without a record: their first record finds them."""
+    """Known by their own coming: their first record finds them, and their identity stands once."""
     async with vault.log.writing() as writing:
-        made = await subjects.find_or_add(vault.log, vault.keys, writing, DEMO_ID, await blind(vault, 1))
+        made = await vault.identities.find_or_add(writing, await met(vault, 1))
     await enrol(vault, contract(1))
     row = await find(vault, 1)
     assert row is not None
     assert row.person == made
     assert (await counts(vault))["vault.subject"] == 1
+    assert sorted(category for category, _ in await own_records(vault, 1)) == ["FIN", "IDN"]
+
+
+async def test_who_was_made_without_an_identity_gets_one_with_their_next_record(vault: Vault) -> None:
+    """Earlier releases made persons who came by themselves so."""
+    place = (DEMO_ID, (await blind(vault, 1)).value)
+    ((one, _),) = (await subjects.introduce(vault.keys, {place: await blind(vault, 1)})).values()
+    async with vault.log.writing() as writing:
+        await subjects.add(vault.log, writing.connection, [one])
+    await enrol(vault, contract(1), contract(1, "second"))
+    records = dict(await own_records(vault, 1))
+    assert records["IDN"]["number"] == json.loads(contract(1))["subject"]["number"]
+    assert (await counts(vault))["vault.record"] == 3
 
 
 async def test_a_retry_changes_nothing(vault: Vault) -> None:

@@ -7,10 +7,9 @@ from consent import freeze
 from consent.errors import StateError, UnknownError
 from consent.mandates import Mandate, NewMandate, Relation, Right
 from consent.permit import Person
-from tests.vault.people import ENROLLED, OTHER, blind, person
+from tests.vault.people import ENROLLED, OTHER, met, person
 from tests.vault.rights.conftest import Known
 from tests.vault.rights.test_own_consents import grant, stored
-from vault.crypto.blind import DEMO_ID
 from vault.rights import own_freeze, own_mandates
 from vault.rights.own_consents import withdraw
 from vault.rights.own_records import own_records
@@ -19,12 +18,10 @@ from vault.rights.own_records import own_records
 async def appointed(known: Known) -> tuple[Person, Person, Mandate]:
     """A person, their representative, and a mandate for everything."""
     one, other = await person(known.vault, ENROLLED), await person(known.vault, OTHER)
-    giver, given_to = await blind(known.vault, ENROLLED), await blind(known.vault, OTHER)
+    giver, given_to = await met(known.vault, ENROLLED), await met(known.vault, OTHER)
     new = NewMandate(Relation.LAWYER, frozenset(Right), 30)
     vault = known.vault
-    made, receipt = await own_mandates.appoint(
-        vault.log, vault.keys, (DEMO_ID, giver), (DEMO_ID, given_to), new
-    )
+    made, receipt = await own_mandates.appoint(vault.log, vault.identities, giver, given_to, new)
     assert "\nindex " in receipt
     return one.person, other.person, made
 

@@ -4,11 +4,10 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from access_log.log import Log, Writing
+from access_log.log import Writing
 from consent.oauth.citizens import SignedIn
 from consent.permit import Person
-from vault.records import subjects
-from vault.records.keys import VaultKeys
+from vault.records.identities import Identities
 from vault.server.portal.assurance import Act
 from vault.server.portal.errors import NotSignedInError
 from vault.server.portal.sessions import CitizenSession, Sessions
@@ -27,14 +26,12 @@ class SessionCitizens:
 
     Args:
         sessions: theirs.
-        log: persons get their stream there.
-        keys: persons get their key there.
+        identities: persons the vault does not know are made there.
     """
 
-    def __init__(self, sessions: Sessions, log: Log, keys: VaultKeys) -> None:
+    def __init__(self, sessions: Sessions, identities: Identities) -> None:
         self._sessions = sessions
-        self._log = log
-        self._keys = keys
+        self._identities = identities
 
     async def signed_in(self, request: Request) -> CitizenSession | None:
         """Who is signed in, for themselves alone: nobody grants for another. None when nobody is."""
@@ -57,4 +54,4 @@ class SessionCitizens:
         """
         if not isinstance(signed_in, CitizenSession):
             raise NotSignedInError
-        return await subjects.find_or_add(self._log, self._keys, writing, signed_in.scheme, signed_in.blind)
+        return await self._identities.find_or_add(writing, signed_in.met)

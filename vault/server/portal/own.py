@@ -11,6 +11,7 @@ from consent.consents import Consent
 from consent.errors import StateError
 from consent.freeze import FreezeEvent
 from consent.mandates import Mandate, NewMandate
+from vault.records.identities import Met
 from vault.records.query import parse_identifier
 from vault.rights import access_cases, accesses, material, own_consents, own_freeze, own_mandates, own_records
 from vault.rights.access_cases import Opened, OwnCase
@@ -96,10 +97,10 @@ class Own:
             StateError: too many mandates of the person stand.
         """
         vault = self._vault
-        identifier = parse_identifier(session.scheme, number, vault.schemes)
+        identifier = parse_identifier(session.met.identifier.scheme, number, vault.schemes)
         (blind,) = await vault.keys.blind([identifier])
-        given_to = (identifier.scheme, blind)
-        await own_mandates.appoint(vault.log, vault.keys, (session.scheme, session.blind), given_to, new)
+        given_to = Met(identifier, blind)
+        await own_mandates.appoint(vault.log, vault.identities, session.met, given_to, new)
 
     async def end_mandate(self, session: CitizenSession, mandate_id: UUID) -> None:
         """Ends a mandate that the person gave or holds.
@@ -194,7 +195,7 @@ class Own:
         vault = self._vault
         if session.mandate is not None:
             return await own_freeze.begin_for(vault.log, session.mandate)
-        return await own_freeze.begin(vault.log, vault.keys, session.scheme, session.blind)
+        return await own_freeze.begin(vault.log, vault.identities, session.met)
 
     async def unfreeze(self, session: CitizenSession) -> str:
         """Ends that; returns the receipt.

@@ -55,7 +55,7 @@ def open_portal(vault: Vault) -> Portal:
     assurance = Assurance.read(settings.sign_in_acr, fresh)
     life = Life(timedelta(minutes=settings.session_idle_minutes), timedelta(minutes=settings.session_minutes))
     sessions = Sessions(vault.engine, TicketCookie.of(COOKIE, settings.issuer), life, assurance)
-    citizens = SessionCitizens(sessions, vault.log, vault.keys)
+    citizens = SessionCitizens(sessions, vault.identities)
     page = PlainConsentPage(views, settings)
     as_page = page_route(views)
     demo = (

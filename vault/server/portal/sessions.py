@@ -1,7 +1,8 @@
 """Sessions of citizens: kept by the server, opened by a cookie, over when nobody comes, and over in any case.
 
-A session knows a person by blind index alone, so it is the same whether the vault knows them or not, and who
-they are here is asked anew with each request: someone enrolled meanwhile is found, someone erased is not.
+A session knows a person by number and blind index, so it is the same whether the vault knows them or not, and
+who they are here is asked anew with each request: someone enrolled meanwhile is found, someone erased is not.
+The number is sealed with all the rest under the ticket, which only the browser has.
 """
 
 import hashlib
@@ -19,9 +20,11 @@ from starlette.requests import Request
 from consent import mandates
 from consent.mandates import Mandate, Right
 from consent.oauth.citizens import SignedIn
+from vault.crypto.blind import Identifier
 from vault.crypto.provider import Mac
 from vault.crypto.tickets import Ticket
 from vault.records import subjects
+from vault.records.identities import Met
 from vault.server.portal.assurance import Act, Assurance, Proof
 from vault.server.portal.cookies import TicketCookie
 from vault.server.portal.errors import (
@@ -46,8 +49,7 @@ class CitizenSession(SignedIn):
     """A person who is signed in.
 
     Attributes:
-        scheme: of their identifier.
-        blind: their blind index, by which they are found or made.
+        met: who that is, by which they are found or made.
         proof: how they signed in.
         opened_at: when they did.
         expires_at: when it is over if nothing more comes.
@@ -57,8 +59,7 @@ class CitizenSession(SignedIn):
         mandate: under which they act for somebody else; None where they act for themselves.
     """
 
-    scheme: str
-    blind: Mac = field(repr=False)
+    met: Met = field(repr=False)
     proof: Proof
     opened_at: datetime
     expires_at: datetime
@@ -91,6 +92,7 @@ class _Content(Struct, frozen=True):
     acr: str | None
     authenticated_at: datetime | None
     mandate: UUID | None = None
+    number: str = ""
 
 
 _CONTENT = msgspec.json.Decoder(_Content)
@@ -112,21 +114,25 @@ class Sessions:
         self._life = life
         self._assurance = assurance
 
-    async def open(
-        self, display_name: str, scheme: str, blind: Mac, proof: Proof, provider_session: str | None
-    ) -> Ticket:
+    async def open(self, display_name: str, met: Met, proof: Proof, provider_session: str | None) -> Ticket:
         """Begins the session of a person who has just signed in, under a new ticket.
 
         Args:
             display_name: to address the person by.
-            scheme: of their identifier.
-            blind: their blind index.
+            met: who that is.
             proof: how they signed in.
             provider_session: what the provider calls the session they have there.
         """
         ticket = Ticket.generate()
+        identifier, mac = met.identifier, met.mac
         content = _Content(
-            display_name, scheme, blind.value, blind.version, proof.acr, proof.authenticated_at
+            display_name,
+            identifier.scheme,
+            mac.value,
+            mac.version,
+            proof.acr,
+            proof.authenticated_at,
+            number=identifier.number,
         )
         async with self._engine.begin() as connection:
             await connection.execute(
@@ -166,6 +172,8 @@ class Sessions:
             if row is None:
                 return None
             content = _CONTENT.decode(ticket.open(row.sealed))
+            if not content.number:
+                return None  # opened by a release that did not keep the number: they sign in anew
             blind = Mac(content.key_version, content.blind)
             person = await subjects.find(connection, content.scheme, blind)
             own_id = None if person is None else person.subject_id
@@ -175,8 +183,7 @@ class Sessions:
             subject_id=own_id if mandate is None else mandate.subject_id,
             csrf=ticket.token,
             display_name=content.display_name,
-            scheme=content.scheme,
-            blind=blind,
+            met=Met(Identifier(content.scheme, content.number), blind),
             proof=Proof(content.acr, content.authenticated_at),
             opened_at=row.opened_at,
             expires_at=row.expires_at,

@@ -16,6 +16,7 @@ from consent.oauth.identity_provider import ProviderDownError
 from consent.oauth.logout import LogoutTokenError, session_to_end
 from consent.oauth.sign_in import Attempt, Demand, NoIdentityError, Registration, RelyingParty
 from vault.crypto.errors import InvalidIdentifierError
+from vault.records.identities import Met
 from vault.records.keys import VaultKeys
 from vault.records.query import parse_identifier
 from vault.server.portal.assurance import Act, Assurance, Proof
@@ -131,7 +132,7 @@ class SignIn:
         await self._sessions.close(request)
         proof = Proof(identity.acr, identity.authenticated_at)
         ticket = await self._sessions.open(
-            identity.name or _NAMELESS, identifier.scheme, blind, proof, identity.session
+            identity.name or _NAMELESS, Met(identifier, blind), proof, identity.session
         )
         _events.info("citizen_signed_in")
         response = RedirectResponse(content["return_to"], HTTPStatus.SEE_OTHER)

@@ -75,7 +75,9 @@ async def test_a_representative_acts_and_the_person_sees_all_of_it(site: Site) -
         page = await lawyer.get("/")
         page = await lawyer.send(page, page.form_to("/representatives/stop"))
         assert "You act for yourself again." in page.text
-        assert "Nothing is held about you" in (await lawyer.get("/records")).text
+        own = (await lawyer.get("/records")).text
+        assert fictitious_identity(UNKNOWN)[0] in own
+        assert fictitious_identity(ENROLLED)[0] not in own
         assert (await lawyer.http.get("/v1/me/freeze")).json()["frozen"] is False
 
 
