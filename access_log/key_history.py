@@ -13,13 +13,13 @@ Then the new keys take the place of the old for every tree that holds the entry.
 signed themselves: without the entry (2 to 4), anybody could add a line of their own to an old checkpoint.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from access_log.checkpoint import Checkpoint, open_note
+from access_log.documents import Committed, parse_list, parse_object, text_of, write_list, write_object
 from access_log.entry import EntryType
 from access_log.errors import FormatError, VerificationError
 from access_log.note import split_note, verify_note
@@ -33,7 +33,6 @@ MAX_HISTORY: Final = 8 * 1024 * 1024
 MAX_CHANGES: Final = 256
 MAX_KEYS: Final = 8
 """The most keys of one epoch that are read."""
-VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +104,8 @@ def parse_history(raw: str | bytes) -> tuple[KeyChange, ...]:
     """
     if len(raw) > MAX_HISTORY:
         raise FormatError(f"the key history has more than {MAX_HISTORY:,} bytes")
-    members = _object(raw, "the key history", ("v", "changes"))
-    changes = members["changes"]
-    if not isinstance(changes, list) or len(changes) > MAX_CHANGES:
+    changes = parse_list(raw, "the key history", "changes")
+    if len(changes) > MAX_CHANGES:
         raise FormatError(f"a key history has a list of at most {MAX_CHANGES} changes")
     found = []
     for number, change in enumerate(changes, 1):
@@ -165,24 +163,15 @@ def _verify(change: KeyChange, known: Sequence[VerifierKey]) -> int:
 
 def write_history(changes: Sequence[tuple[str, Mapping[str, object], str]]) -> str:
     """Write a key history from (receipt, opening, document) of each change, oldest first."""
-    return _json(
-        {
-            "v": VERSION,
-            "changes": [
-                {"receipt": receipt, "opening": opening, "document": document}
-                for receipt, opening, document in changes
-            ],
-        }
-    )
+    return write_list("changes", changes)
 
 
 def write_document(
     origin: str, epoch: int, retired: Sequence[VerifierKey], keys: Sequence[VerifierKey]
 ) -> str:
     """Write the document of a change: what its entry commits to."""
-    return _json(
+    return write_object(
         {
-            "v": VERSION,
             "event": CHANGED,
             "origin": origin,
             "epoch": epoch,
@@ -193,43 +182,21 @@ def write_document(
 
 
 def _change(value: object) -> KeyChange:
-    if not isinstance(value, dict) or set(value) != {"receipt", "opening", "document"}:
-        raise FormatError("it has not the members receipt, opening and document")
-    receipt, opening, document = value["receipt"], value["opening"], value["document"]
-    if not isinstance(receipt, str) or not isinstance(document, str) or not isinstance(opening, dict):
-        raise FormatError("its receipt and document are texts, its opening an object")
-    members = _object(document, "its document", ("v", "event", "origin", "epoch", "retired", "keys"))
-    origin, epoch = members["origin"], members["epoch"]
-    if members["event"] != CHANGED or not isinstance(origin, str) or type(epoch) is not int:
+    one = Committed.of(value)
+    members = parse_object(one.document, "its document", ("v", "event", "origin", "epoch", "retired", "keys"))
+    origin, epoch = text_of(members["origin"]), members["epoch"]
+    if members["event"] != CHANGED or type(epoch) is not int:
         raise FormatError("its document records no change of keys")
     retired, keys = _keys(members["retired"]), _keys(members["keys"])
     if not all(key.makes_checkpoints_of(origin) for key in (*retired, *keys)):
         raise FormatError("its document names a key that does not sign checkpoints of its origin")
-    return KeyChange(receipt, opening, document, origin, epoch, retired, keys)
+    return KeyChange(one.receipt, one.opening, one.document, origin, epoch, retired, keys)
 
 
 def _keys(value: object) -> tuple[VerifierKey, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_KEYS:
         raise FormatError(f"its document does not list 1 to {MAX_KEYS} keys")
-    if not all(isinstance(key, str) for key in value):
-        raise FormatError("a key of its document is no text")
-    keys = tuple(VerifierKey.parse(key) for key in value)
+    keys = tuple(VerifierKey.parse(text_of(key)) for key in value)
     if len(set(keys)) != len(keys):
         raise FormatError("its document lists a key twice")
     return keys
-
-
-def _object(raw: str | bytes, what: str, members: tuple[str, ...]) -> dict[str, object]:
-    try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise FormatError(f"{what} is not JSON") from None
-    if not isinstance(found, dict) or set(found) != set(members):
-        raise FormatError(f"{what} is no JSON object with exactly {', '.join(members)}")
-    if type(found["v"]) is not int or found["v"] != VERSION:
-        raise FormatError(f"{what} is not of version {VERSION}")
-    return found
-
-
-def _json(value: Mapping[str, object]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -11,13 +11,13 @@ trusts keys of both goes from one to the other:
 Then that checkpoint is where the closed log ends: a checkpoint one holds of it must begin it (10.5).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
 from access_log.checkpoint import Checkpoint, open_note
+from access_log.documents import Committed, parse_list, parse_object, text_of, write_list, write_object
 from access_log.entry import EntryType
 from access_log.errors import FormatError, VerificationError
 from access_log.note import split_note
@@ -34,7 +34,6 @@ MAX_SUCCESSION: Final = 16 * 1024 * 1024
 MAX_OPENINGS: Final = 256
 MAX_REASON: Final = 1000
 """The longest reason, in characters."""
-VERSION: Final = 1
 
 _MEMBERS: Final = ("v", "event", "origin", "closed", "checkpoint", "planned", "held", "reason")
 
@@ -71,9 +70,8 @@ class Opened:
 
     def write(self) -> str:
         """The document, as entry 0 commits to it."""
-        return json.dumps(
+        return write_object(
             {
-                "v": VERSION,
                 "event": OPENED,
                 "origin": self.origin,
                 "closed": self.closed,
@@ -81,9 +79,7 @@ class Opened:
                 "planned": self.planned,
                 "held": self.held,
                 "reason": self.reason,
-            },
-            ensure_ascii=False,
-            separators=(",", ":"),
+            }
         )
 
     @classmethod
@@ -93,15 +89,15 @@ class Opened:
         Raises:
             FormatError: It is none.
         """
-        members = _object(raw, "the document", _MEMBERS)
-        origin, closed = _text(members["origin"]), _text(members["closed"])
-        checkpoint, reason = _text(members["checkpoint"]), members["reason"]
+        members = parse_object(raw, "the document", _MEMBERS)
+        origin, closed = text_of(members["origin"]), text_of(members["closed"])
+        checkpoint, reason = text_of(members["checkpoint"]), members["reason"]
         held, planned = members["held"], members["planned"]
         if members["event"] != OPENED:
             raise FormatError("the document does not say in which log's place one was opened")
         if type(held) is not int or not 0 <= held < 1 << 63 or type(planned) is not bool:
             raise FormatError("the document does not say how many entries were held")
-        if reason is not None and len(_text(reason)) > MAX_REASON:
+        if reason is not None and len(text_of(reason)) > MAX_REASON:
             raise FormatError(f"the document's reason has more than {MAX_REASON} characters")
         if Checkpoint.parse(split_note(checkpoint)[0]).origin != closed:
             raise FormatError("the checkpoint in the document is not of the log that it says was closed")
@@ -148,13 +144,14 @@ def parse_succession(raw: str | bytes) -> tuple[Opening, ...]:
     """
     if len(raw) > MAX_SUCCESSION:
         raise FormatError(f"the succession has more than {MAX_SUCCESSION:,} bytes")
-    openings = _object(raw, "the succession", ("v", "openings"))["openings"]
-    if not isinstance(openings, list) or len(openings) > MAX_OPENINGS:
+    openings = parse_list(raw, "the succession", "openings")
+    if len(openings) > MAX_OPENINGS:
         raise FormatError(f"a succession has a list of at most {MAX_OPENINGS} openings")
     found = []
     for number, each in enumerate(openings, 1):
         try:
-            found.append(_opening(each))
+            one = Committed.of(each)
+            found.append(Opening(one.receipt, one.opening, one.document, Opened.parse(one.document)))
         except FormatError as error:
             raise FormatError(f"opening {number} of the succession: {error}") from None
     return tuple(found)
@@ -162,17 +159,7 @@ def parse_succession(raw: str | bytes) -> tuple[Opening, ...]:
 
 def write_succession(openings: Sequence[tuple[str, Mapping[str, object], str]]) -> str:
     """Write a succession from (receipt, opening, document) of each, oldest first."""
-    return json.dumps(
-        {
-            "v": VERSION,
-            "openings": [
-                {"receipt": receipt, "opening": opening, "document": document}
-                for receipt, opening, document in openings
-            ],
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    return write_list("openings", openings)
 
 
 def pass_over(opening: Opening, keys: Sequence[VerifierKey]) -> Passage:
@@ -203,35 +190,3 @@ def pass_over(opening: Opening, keys: Sequence[VerifierKey]) -> Passage:
     if says.origin != receipt.checkpoint.origin or says.closed == says.origin:  # (3)
         raise VerificationError("the document is about another log", 0)
     return Passage(says, open_note(says.checkpoint, earlier), receipt.checkpoint)  # (4)
-
-
-def _opening(value: object) -> Opening:
-    if not isinstance(value, dict) or set(value) != {"receipt", "opening", "document"}:
-        raise FormatError("it has not the members receipt, opening and document")
-    receipt, opening, document = _text(value["receipt"]), value["opening"], _text(value["document"])
-    if not isinstance(opening, dict):
-        raise FormatError("its opening is no object")
-    return Opening(receipt, opening, document, Opened.parse(document))
-
-
-def _text(value: object) -> str:
-    """A text of a JSON object, as it can be hashed and shown."""
-    if not isinstance(value, str):
-        raise FormatError("a member that should be a text is none")
-    try:
-        value.encode()
-    except UnicodeError:
-        raise FormatError("a text has half a character") from None
-    return value
-
-
-def _object(raw: str | bytes, what: str, members: tuple[str, ...]) -> dict[str, object]:
-    try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise FormatError(f"{what} is not JSON") from None
-    if not isinstance(found, dict) or set(found) != set(members):
-        raise FormatError(f"{what} is no JSON object with exactly {', '.join(members)}")
-    if type(found["v"]) is not int or found["v"] != VERSION:
-        raise FormatError(f"{what} is not of version {VERSION}")
-    return found

@@ -257,6 +257,13 @@ def test_parts_of_another_kind_are_refused() -> None:
             parse_history(write_history([parts]))
 
 
+def test_half_a_character_is_refused_before_anything_is_hashed() -> None:
+    receipt, opening, text = CHANGES[0]
+    for parts in ((receipt + "\ud800", opening, text), (receipt, opening, altered(origin="\ud800"))):
+        with pytest.raises(FormatError, match="change 1 of the key history: a text has half a character"):
+            parse_history(write_history([parts]))
+
+
 @given(st.data())
 def test_any_altered_letter_leads_to_no_other_keys(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(HISTORY) - 1))
