@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from access_log.errors import FolderError
+from access_log.syncing import sync_folder
 
 ASIDE: Final = ".new"
 """Where files are written before they have their name; copies of the folder leave it out."""
@@ -119,7 +120,7 @@ class DurableFolder:
         """
         with self._failing():
             for folder in sorted(self._unsettled):
-                _sync_folder(folder)
+                sync_folder(folder)
                 self._unsettled.discard(folder)
 
     def remove(self, path: str) -> None:
@@ -190,14 +191,6 @@ def _write_synced(path: Path, content: bytes) -> None:
         written = 0
         while written < len(content):
             written += os.write(descriptor, content[written:])
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -22,10 +22,8 @@ counted records was torn, and its act was never committed. `chain` runs through 
 one that was altered or cut is found, and then nothing of the file is believed.
 """
 
-import errno
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +33,7 @@ from typing import Final
 from uuid import UUID
 
 from access_log.errors import LogUnavailableError, OutsideLockError
+from access_log.syncing import making, write_at
 
 VERSION: Final = 1
 RECORD: Final = 82
@@ -141,17 +140,9 @@ class EndingsFile:
         records = b"".join(each.encode() for each in known)
         first = _Counted(1, len(known), _chained(self._beginning, records))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Written aside and linked into place: a crash leaves a whole file, or none.
-            descriptor, aside = tempfile.mkstemp(prefix=f".{self.path.name}-", dir=self.path.parent)
-            try:
-                _write(descriptor, records, _RECORDS_AT)
+            with making(self.path) as descriptor:
+                write_at(descriptor, records, _RECORDS_AT)
                 self._count(descriptor, first)
-                self.path.hardlink_to(aside)
-            finally:
-                os.close(descriptor)
-                Path(aside).unlink()
-            _sync_folder(self.path.parent)
         except FileExistsError:
             raise OutsideLockError(f"{self.path} is there already: move it away if it is damaged") from None
         except OSError as error:
@@ -169,7 +160,7 @@ class EndingsFile:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             last = self._newest(descriptor)
-            _write(descriptor, records, _RECORDS_AT + last.count * RECORD)
+            write_at(descriptor, records, _RECORDS_AT + last.count * RECORD)
             os.fdatasync(descriptor)  # Before the slot that counts them.
             self._count(
                 descriptor,
@@ -269,7 +260,7 @@ class EndingsFile:
         slot = (body + sha256(body).digest()).ljust(_SLOT, b"\0")
         for at in (0, _SLOT):
             try:
-                _write(descriptor, slot, at)
+                write_at(descriptor, slot, at)
                 os.fdatasync(descriptor)
             except OSError:
                 # What may not be durable must not count: the other slot stands, this one is written anew.
@@ -293,19 +284,6 @@ def _chained(chain: bytes, records: bytes) -> bytes:
     for at in range(0, len(records), RECORD):
         chain = sha256(chain + records[at : at + RECORD]).digest()
     return chain
-
-
-def _write(descriptor: int, content: bytes, at: int) -> None:
-    if os.pwrite(descriptor, content, at) != len(content):
-        raise OSError(errno.EIO, "short write")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unusable(path: Path, error: OSError) -> LogUnavailableError:

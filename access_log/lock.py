@@ -20,17 +20,16 @@ written; once a slot of version 2 is durable they are voided, so that an older p
 instead of taking what it held for the newest.
 """
 
-import errno
 import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from access_log.errors import LogUnavailableError, OutsideLockError
+from access_log.syncing import making, write_at
 
 _MAGIC = b"creditvault outside lock v2\n"
 _SLOT = 16 * 1024
@@ -76,16 +75,8 @@ class OutsideLock:
             LogUnavailableError: it cannot be made.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Written aside and linked into place: a crash leaves a whole lock, or none.
-            descriptor, aside = tempfile.mkstemp(prefix=f".{self.path.name}-", dir=self.path.parent)
-            try:
+            with making(self.path) as descriptor:
                 _write(descriptor, 1, first)
-                self.path.hardlink_to(aside)
-            finally:
-                os.close(descriptor)
-                Path(aside).unlink()
-            _sync_directory(self.path.parent)
         except FileExistsError:
             raise OutsideLockError(
                 f"the outside lock {self.path} belongs to a log already; name another file for a new log"
@@ -163,7 +154,7 @@ class OutsideLock:
                     f"not {successor}"
                 )
             if ended is None:
-                _write_whole(descriptor, _encode_end(successor), _slot_at(2))
+                write_at(descriptor, _encode_end(successor), _slot_at(2))
                 os.fdatasync(descriptor)
         except OSError as error:
             raise _unusable(self.path, error) from error
@@ -300,7 +291,7 @@ def _read_end(descriptor: int) -> str | None:
 def _write(descriptor: int, generation: int, raised: Raised) -> None:
     slot, at = _encode(generation, raised), _slot_at(generation % 2)
     try:
-        _write_whole(descriptor, slot, at)
+        write_at(descriptor, slot, at)
         os.fdatasync(descriptor)
     except OSError:
         # What may not be durable must not be read as raised: the other slot stands, this one is written anew.
@@ -313,16 +304,3 @@ def _write(descriptor: int, generation: int, raised: Raised) -> None:
     ):
         os.pwrite(descriptor, bytes(2 * _SLOT_V1), 0)
         os.fdatasync(descriptor)
-
-
-def _write_whole(descriptor: int, slot: bytes, at: int) -> None:
-    if os.pwrite(descriptor, slot, at) != len(slot):
-        raise OSError(errno.EIO, "short write")
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
