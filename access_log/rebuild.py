@@ -37,6 +37,7 @@ from access_log.merkle import Frontier, full_root, leaf_hash
 from access_log.roots.log import RootsLog
 from access_log.roots.mending import mend_roots
 from access_log.sequence import Place
+from access_log.stored import Full, set_tile
 from access_log.tiles import HEIGHT, WIDTH, encode_bundle
 
 Progress = Callable[[str, int, int], None]
@@ -64,11 +65,6 @@ _END = text("SELECT coalesce(max(index) + 1, 0) FROM access_log.entry WHERE log 
 _TILES = text(
     "SELECT index, hashes, root FROM access_log.tile"
     " WHERE log = :log AND level = :level AND index >= :first AND index < :end"
-)
-_SET_TILE = text(
-    "INSERT INTO access_log.tile (log, level, index, hashes, root)"
-    " VALUES (:log, :level, :index, :hashes, :root)"
-    " ON CONFLICT (log, level, index) DO UPDATE SET hashes = excluded.hashes, root = excluded.root"
 )
 _DROP_TILES = text(
     "DELETE FROM access_log.tile WHERE log = :log"
@@ -306,8 +302,7 @@ class _Work:
         hashes, root = b"".join(row), full_root(row)
         if kept != (hashes, root):
             self.done.name_tile(level, n)
-            asked = {"log": self.log.number, "level": level, "index": n, "hashes": hashes, "root": root}
-            await connection.execute(_SET_TILE, asked)
+            await set_tile(connection, self.log.number, Full(level, n, hashes, root))
         if len(self.rows) <= level:
             self.rows.append([])
         above = self.rows[level]

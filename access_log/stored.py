@@ -1,6 +1,7 @@
 """Reading the stored log back: entries, leaves, tiles, roots at any size, entries of a stream."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -53,6 +54,22 @@ _WRITE_TILES = text(
     " FROM unnest(CAST(:indexes AS bigint[]), CAST(:hashes AS bytea[]), CAST(:roots AS bytea[]))"
     " AS t (index, hashes, root)"
 )
+
+_SET_TILE = text(
+    "INSERT INTO access_log.tile (log, level, index, hashes, root)"
+    " VALUES (:log, :level, :index, :hashes, :root)"
+    " ON CONFLICT (log, level, index) DO UPDATE SET hashes = excluded.hashes, root = excluded.root"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A full tile as it must stand in the database."""
+
+    level: int
+    n: int
+    hashes: bytes
+    root: bytes
 
 
 async def entries(connection: AsyncConnection, log: int, first: int, end: int) -> list[tuple[int, bytes]]:
@@ -234,3 +251,11 @@ async def check_head(
         newest = await entries(connection, log, size - 1, size + 1)
         if len(newest) != 1 or next_chain(newest[0][1][10:42], leaf_hash(newest[0][1])) != chain:
             raise LogStateError("the newest entry does not match its head: run `creditvault log fsck`")
+
+
+async def set_tile(connection: AsyncConnection, log: int, tile: Full) -> None:
+    """Puts a full tile where another stands, or none: the right of the owner alone."""
+    await connection.execute(
+        _SET_TILE,
+        {"log": log, "level": tile.level, "index": tile.n, "hashes": tile.hashes, "root": tile.root},
+    )

@@ -21,11 +21,10 @@ from access_log.rederive import CHUNK
 from access_log.roots.crown import REMEDY
 from access_log.roots.derivation import Derivation, Milestone
 from access_log.roots.log import RootsLog
-from access_log.roots.sound import SoundRoots, sound_roots
+from access_log.roots.sound import SoundRoots, sound_roots, wrong_tiles
 from access_log.tiles import tile_path
 
 CROWNS: Final = text("SELECT month, root, slots FROM access_log.prefix_crown WHERE log = :log ORDER BY month")
-TILES: Final = text("SELECT level, index, hashes, root FROM access_log.tile WHERE log = :log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +73,12 @@ async def _check_tiles(
 ) -> None:
     if sound.stated != sound.frontier.encode():
         findings.add(None, "log of roots: the head's frontier does not follow from the roots: it was altered")
-    rows = await connection.execute(TILES, {"log": roots.number})
-    stored = {(level, n): (hashes, root) for level, n, hashes, root in rows}
-    for tile in sound.tiles():
-        kept = stored.pop((tile.level, tile.n), None)
-        if kept is None:
-            findings.add(None, f"log of roots: {tile_path(tile.level, tile.n)} is missing")
-        elif kept != (tile.hashes, tile.root):
-            findings.add(None, f"log of roots: {tile_path(tile.level, tile.n)} was altered")
-    for level, n in stored:
+    wrong = await wrong_tiles(connection, roots, sound)
+    for tile in wrong.missing:
+        findings.add(None, f"log of roots: {tile_path(tile.level, tile.n)} is missing")
+    for tile in wrong.altered:
+        findings.add(None, f"log of roots: {tile_path(tile.level, tile.n)} was altered")
+    for level, n in wrong.unfilled:
         findings.add(None, f"log of roots: a tile of level {level}, number {n}, is kept that no roots fill")
 
 

@@ -8,17 +8,13 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log.roots.examining import CROWNS, TILES, holds
+from access_log.roots.examining import CROWNS, holds
 from access_log.roots.log import RootsLog
-from access_log.roots.sound import sound_roots
+from access_log.roots.sound import sound_roots, wrong_tiles
+from access_log.stored import set_tile
 from access_log.tiles import tile_path
 
 _LOCK: Final = text("SELECT FROM access_log.root_head WHERE log = :log FOR UPDATE")
-_SET_TILE: Final = text(
-    "INSERT INTO access_log.tile (log, level, index, hashes, root)"
-    " VALUES (:log, :level, :index, :hashes, :root)"
-    " ON CONFLICT (log, level, index) DO UPDATE SET hashes = excluded.hashes, root = excluded.root"
-)
 _DROP_TILE: Final = text("DELETE FROM access_log.tile WHERE log = :log AND level = :level AND index = :index")
 _SET_FRONTIER: Final = text("UPDATE access_log.root_head SET frontier = :frontier WHERE log = :log")
 # The worker makes those that follow the newest one kept.
@@ -42,14 +38,11 @@ async def mend_roots(connection: AsyncConnection, roots: RootsLog) -> list[str]:
     await connection.execute(_LOCK, log)
     sound = await sound_roots(connection, roots)
     done: list[str] = []
-    rows = await connection.execute(TILES, log)
-    stored = {(level, n): (hashes, root) for level, n, hashes, root in rows}
-    for tile in sound.tiles():
-        if stored.pop((tile.level, tile.n), None) != (tile.hashes, tile.root):
-            done.append(tile_path(tile.level, tile.n))
-            row = {"level": tile.level, "index": tile.n, "hashes": tile.hashes, "root": tile.root}
-            await connection.execute(_SET_TILE, {**log, **row})
-    for level, n in stored:
+    tiles = await wrong_tiles(connection, roots, sound)
+    for tile in (*tiles.missing, *tiles.altered):
+        done.append(tile_path(tile.level, tile.n))
+        await set_tile(connection, roots.number, tile)
+    for level, n in tiles.unfilled:
         done.append(f"tile {level}/{n}, which no roots fill")
         await connection.execute(_DROP_TILE, {**log, "level": level, "index": n})
     if sound.stated != sound.frontier.encode():

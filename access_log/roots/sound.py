@@ -12,20 +12,12 @@ from access_log.errors import AccessLogError, VerificationError
 from access_log.merkle import Frontier, full_root, leaf_hash
 from access_log.roots.leaf import PrefixRoot, placed
 from access_log.roots.log import RootsLog
+from access_log.stored import Full
 from access_log.tiles import WIDTH
 
 _LEAVES: Final = text("SELECT index, leaf FROM access_log.root WHERE log = :log ORDER BY index")
+_TILES: Final = text("SELECT level, index, hashes, root FROM access_log.tile WHERE log = :log")
 _HEAD: Final = text("SELECT origin, size, frontier, note FROM access_log.root_head WHERE log = :log")
-
-
-@dataclass(frozen=True, slots=True)
-class Full:
-    """A full tile as it must stand in the database."""
-
-    level: int
-    n: int
-    hashes: bytes
-    root: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +79,32 @@ async def sound_roots(connection: AsyncConnection, roots: RootsLog) -> SoundRoot
             "the roots are not those whose checkpoint was signed: one of them was altered"
         )
     return SoundRoots(found, leaves, frontier, row.frontier)
+
+
+@dataclass(frozen=True, slots=True)
+class WrongTiles:
+    """Where stored tiles are not those of the roots.
+
+    Attributes:
+        missing: Tiles that are not there.
+        altered: Tiles that are there with another content; what they must hold.
+        unfilled: Tiles (level, number) that are there although no roots fill them.
+    """
+
+    missing: Sequence[Full]
+    altered: Sequence[Full]
+    unfilled: Sequence[tuple[int, int]]
+
+
+async def wrong_tiles(connection: AsyncConnection, roots: RootsLog, sound: SoundRoots) -> WrongTiles:
+    """Compares every stored tile of the log of roots with what follows from its roots."""
+    rows = await connection.execute(_TILES, {"log": roots.number})
+    stored = {(level, n): (hashes, root) for level, n, hashes, root in rows}
+    missing, altered = [], []
+    for tile in sound.tiles():
+        kept = stored.pop((tile.level, tile.n), None)
+        if kept is None:
+            missing.append(tile)
+        elif kept != (tile.hashes, tile.root):
+            altered.append(tile)
+    return WrongTiles(missing, altered, list(stored))
