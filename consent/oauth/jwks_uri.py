@@ -41,7 +41,7 @@ class PublishedKeys:
         self, *, loopback: bool, tls: ssl.SSLContext | None = None, resolve: Resolve = resolve
     ) -> None:
         self._loopback = loopback
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls
         self._resolve = resolve
 
     def check(self, uri: str) -> str:
@@ -90,6 +90,9 @@ class PublishedKeys:
     async def _get(self, parts: SplitResult) -> bytes:
         host = parts.hostname or ""
         port = parts.port or _PORTS[parts.scheme]
+        if self._tls is None:
+            # Only now: to read what the system trusts takes longer than most commands that never fetch.
+            self._tls = await asyncio.to_thread(ssl.create_default_context)
         address = await pinned(host, port, loopback=self._loopback, resolve=self._resolve)
         # The address in place of the name, so that no second look-up can lead elsewhere; the certificate and
         # the Host header are still the name's.
