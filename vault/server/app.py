@@ -70,7 +70,8 @@ def build_app(vault: Vault) -> FastAPI:
             published=PublishedKeys(loopback=vault.profile.is_loopback),
         )
     )
-    app.include_router(portal.router)
+    for router in portal.routers:
+        app.include_router(router)
     app.include_router(register_router(vault.engine))
     app.include_router(copies_router(vault.keeper.signer))
     app.include_router(covert_router(vault.engine))

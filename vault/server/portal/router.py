@@ -35,12 +35,13 @@ class Portal:
     Attributes:
         citizens: sign-in, for the authorization server.
         page: the consent page, for the same.
-        router: pages, `/v1/me`, and in demo mode the identity provider.
+        routers: pages, `/v1/me`, and in demo mode the identity provider; each for itself, since FastAPI
+            works a route out anew at each level of nesting.
     """
 
     citizens: SessionCitizens
     page: PlainConsentPage
-    router: APIRouter
+    routers: tuple[APIRouter, ...]
 
 
 def open_portal(vault: Vault) -> Portal:
@@ -72,14 +73,21 @@ def open_portal(vault: Vault) -> Portal:
         schemes=vault.schemes,
         assurance=assurance,
     )
-    router = APIRouter()
     own = Own(vault)
-    router.include_router(pages_router(own, sessions, views, vault.log, as_page))
-    router.include_router(mandates_router(own, sessions, views, as_page))
-    router.include_router(sign_in_router(sign_in, sessions, views, as_page))
-    router.include_router(me_router(own, sessions, Words(vault.catalogue), me_route(sessions.cookie.name)))
+    routers = [
+        pages_router(own, sessions, views, vault.log, as_page),
+        mandates_router(own, sessions, views, as_page),
+        sign_in_router(sign_in, sessions, views, as_page),
+        me_router(own, sessions, Words(vault.catalogue), me_route(sessions.cookie.name)),
+        _documents_router(page, views),
+    ]
+    if demo is not None:
+        routers.append(demo_provider_router(demo, views, as_page))
+    return Portal(citizens, page, tuple(routers))
+
+
+def _documents_router(page: PlainConsentPage, views: Views) -> APIRouter:
+    router = APIRouter()
     for path, document in ((NOTICE_PATH, page.document), (STYLE_PATH, views.asset), (ICON_PATH, views.asset)):
         router.add_api_route(path, document, include_in_schema=False)
-    if demo is not None:
-        router.include_router(demo_provider_router(demo, views, as_page))
-    return Portal(citizens, page, router)
+    return router

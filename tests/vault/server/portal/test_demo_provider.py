@@ -82,7 +82,8 @@ async def test_outside_demo_mode_or_beside_a_real_provider_it_is_not_served(
     settings = type(vault.settings).model_validate(vault.settings.model_dump() | change)
     for served, expected in ((vault, True), (replace(vault, settings=settings), False)):
         app = FastAPI()
-        app.include_router(open_portal(served).router)
+        for router in open_portal(served).routers:
+            app.include_router(router)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url=vault.settings.issuer
         ) as http:
