@@ -1,9 +1,8 @@
-"""`/v1`: queries and records. Thin: parse, hand to the room that knows, write down what it said."""
+"""`/v1/queries`. Thin: parse, hand to the room that knows, write down what it said."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict
-from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from consent.oauth.protection import Presented, Protection
-from consent.oauth.rar import RecordSubmission
 from vault.problems import (
     FORBIDDEN,
     INVALID,
@@ -26,9 +24,6 @@ from vault.problems import (
 )
 from vault.records.covert_counts import published
 from vault.records.disclose import Disclosure
-from vault.records.enrol import Enrolled, Furnisher, RowResult
-from vault.records.furnishing import FurnisherRefusedError, FurnishingGuard
-from vault.records.intake import Intake
 from vault.records.query import (
     Answer,
     DisclosedRecord,
@@ -39,18 +34,14 @@ from vault.records.query import (
     TooFast,
     parse_identifier,
 )
-from vault.records.readers import read_ndjson, read_one
-from vault.records.submission import Rejected
 from vault.schemas import (
-    SUBMISSION_EXAMPLE,
     CovertCountOut,
     CovertCountsOut,
     QueryIn,
     QueryOut,
-    SubmissionsOut,
 )
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/problem+json": {}}}
     for status, description in (
         (400, "The request is not well formed"),
@@ -64,10 +55,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 _LONGEST_KEY = 255
-_JSON = "application/json"
+JSON = "application/json"
 _COMPONENT = "#/components/schemas/{model}"
-_NDJSON = "application/x-ndjson"
-_encoder = msgspec.json.Encoder()
+encoder = msgspec.json.Encoder()
 
 
 def query_router(disclosure: Disclosure, protection: Protection, schemes: Collection[str]) -> APIRouter:
@@ -77,12 +67,12 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
     @router.post(
         "/queries",
         response_model=None,
-        responses={200: {"model": QueryOut, "description": "Permitted"}, **_PROBLEMS},
+        responses={200: {"model": QueryOut, "description": "Permitted"}, **PROBLEMS},
         summary="Ask for fields of one person's records",
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {_JSON: {"schema": QueryIn.model_json_schema(ref_template=_COMPONENT)}},
+                "content": {JSON: {"schema": QueryIn.model_json_schema(ref_template=_COMPONENT)}},
             },
             "parameters": [
                 {
@@ -102,7 +92,7 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
         grant = presented.token_grant()
         if grant is None:
             return problem_response(FORBIDDEN, "This token is for no query. Obtain one for a query.")
-        if _media_type(request) != _JSON:
+        if media_type(request) != JSON:
             return problem_response(MEDIA_TYPE, "Send application/json.")
         raw = await request.body()
         try:
@@ -131,62 +121,13 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
     return router
 
 
-def records_router(intake: Intake, protection: Protection) -> APIRouter:
-    """`POST /v1/records`."""
-    router = APIRouter(prefix="/v1", tags=["records"])
-
-    @router.post(
-        "/records",
-        response_model=None,
-        responses={
-            200: {"model": SubmissionsOut, "description": "Every line has its result"},
-            **{status: _PROBLEMS[status] for status in (400, 401, 403, 413, 415, 503)},
-        },
-        summary="Hand in one record, or a batch",
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "description": "One submission as JSON, or one on each line as NDJSON.",
-                "content": {
-                    _JSON: {"schema": {"type": "object"}, "example": SUBMISSION_EXAMPLE},
-                    _NDJSON: {"schema": {"type": "string"}},
-                },
-            },
-            "security": [{"dpop": []}],
-        },
-    )
-    async def records(request: Request) -> Response:
-        """Good lines are kept and bad ones named; the same line again is no second record."""
-        presented = verify(protection, request)
-        details = presented.details
-        if not isinstance(details, RecordSubmission):
-            return problem_response(FORBIDDEN, "This token is for no submission of records.")
-        media_type = _media_type(request)
-        if media_type not in (_JSON, _NDJSON):
-            return problem_response(MEDIA_TYPE, "Send application/json, or a batch as application/x-ndjson.")
-        raw = await request.body()
-        rows = read_ndjson(BytesIO(raw)) if media_type == _NDJSON else [read_one(raw)]
-        guard = FurnishingGuard(presented)
-        furnisher = Furnisher(presented.body_id, str(presented.body_id), "furnisher")
-        taken = intake.take_in(rows, furnisher, categories=frozenset(details.categories), guard=guard)
-        try:
-            results = [result async for result in taken]
-        except FurnisherRefusedError:
-            return problem_response(FORBIDDEN, "This body may not furnish records now. Ask the registrar.")
-        return Response(
-            _encoder.encode(_submissions(results)), media_type=_JSON, headers=protection.fresh_nonce()
-        )
-
-    return router
-
-
 def covert_router(engine: AsyncEngine) -> APIRouter:
     """`/log/covert`: how many covert cases there were, for anyone."""
     router = APIRouter(prefix="/log", tags=["log"])
 
     @router.get(
         "/covert",
-        responses={503: _PROBLEMS[503]},
+        responses={503: PROBLEMS[503]},
         summary="How many covert cases there were, month by month",
     )
     async def covert() -> CovertCountsOut:
@@ -196,23 +137,6 @@ def covert_router(engine: AsyncEngine) -> APIRouter:
         return CovertCountsOut(months=[CovertCountOut(**asdict(one)) for one in counted])
 
     return router
-
-
-def _submissions(results: Sequence[RowResult]) -> dict[str, object]:
-    rejected = [one for one in results if isinstance(one, Rejected)]
-    enrolled = [one for one in results if isinstance(one, Enrolled)]
-    return {
-        "enrolled": sum(one.new for one in enrolled),
-        "standing": sum(not one.new for one in enrolled),
-        "rejected": len(rejected),
-        "rejects": [
-            {"line": one.line, "column": one.column, "rule": one.rule, "remedy": one.remedy}
-            for one in sorted(rejected, key=lambda one: one.line)
-        ],
-        "receipts": [
-            {"line": one.line, "receipt": one.receipt} for one in enrolled if one.receipt is not None
-        ],
-    }
 
 
 def verify(protection: Protection, request: Request) -> Presented:
@@ -230,13 +154,14 @@ def verify(protection: Protection, request: Request) -> Presented:
     )
 
 
-def _media_type(request: Request) -> str:
+def media_type(request: Request) -> str:
+    """The media type of a request's body, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _response(outcome: Outcome, protection: Protection) -> Response:
     if isinstance(outcome, Answer):
-        return Response(_encoder.encode(_answer(outcome)), media_type=_JSON, headers=protection.fresh_nonce())
+        return Response(encoder.encode(_answer(outcome)), media_type=JSON, headers=protection.fresh_nonce())
     if isinstance(outcome, Refused):
         return problem_response(
             REFUSED,

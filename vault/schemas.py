@@ -73,6 +73,31 @@ _SUBMISSIONS: JsonDict = {
     ],
     "receipts": [{"line": 1, "receipt": _RECEIPT}],
 }
+_CATALOGUE: JsonDict = {
+    "pack": "cn 2026.1",
+    "digest": "0" * 64,
+    "jurisdiction": "CN",
+    "title": "Mainland China",
+    "timezone": "Asia/Shanghai",
+    "identifier_schemes": ["cn-ric"],
+    "categories": [
+        {
+            "code": "LAB",
+            "title": "Wage arrears",
+            "title_local": None,
+            "tier": "T2",
+            "adverse": "always",
+            "effective_document": True,
+            "notice": True,
+            "age_gate": True,
+            "opt_in": False,
+            "bases": [{"code": "WAGES", "title": "Wage regulation"}],
+            "exemptions": [],
+            "fields": ["order", "conduct_start", "conduct_end"],
+            "submission_schema": "https://vault.example/v1/catalogue/LAB",
+        }
+    ],
+}
 _PROBLEM: JsonDict = {
     "type": "urn:creditvault:problem:invalid-request",
     "title": "The request is not well formed",
@@ -198,6 +223,45 @@ class SubmissionsOut(BaseModel):
     rejected: int
     rejects: list[RejectOut]
     receipts: list[LineReceiptOut]
+
+
+class CatalogueCodeOut(BaseModel):
+    """A code that a submission may cite."""
+
+    code: str
+    title: str
+
+
+class CatalogueCategoryOut(BaseModel):
+    """One kind of record."""
+
+    code: str
+    title: str
+    title_local: str | None
+    tier: str = Field(description="T1 low, T2 personal, T3 sensitive.")
+    adverse: str = Field(description="Whether it speaks against the person: always, never or when.")
+    effective_document: bool = Field(description="It rests on a legally effective document.")
+    notice: bool = Field(description="Adverse data needs proof that the person was told, or an exemption.")
+    age_gate: bool = Field(description="Nothing of it may lie before the person came of age.")
+    opt_in: bool = Field(description="It is held at the person's own wish alone.")
+    bases: list[CatalogueCodeOut] = Field(description="What allows its collection.")
+    exemptions: list[CatalogueCodeOut] = Field(description="From the notice.")
+    fields: list[str]
+    submission_schema: str = Field(description="Where the JSON Schema of a submission is.")
+
+
+class CatalogueOut(BaseModel):
+    """Which records there may be, by which law."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CATALOGUE]})
+
+    pack: str
+    digest: str = Field(description="SHA-256 of the pack's files: names exactly the rules that are applied.")
+    jurisdiction: str = Field(description="ISO 3166.")
+    title: str
+    timezone: str
+    identifier_schemes: list[str]
+    categories: list[CatalogueCategoryOut]
 
 
 class FaultOut(BaseModel):

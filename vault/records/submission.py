@@ -24,8 +24,8 @@ from vault.records.values import (
     why,
 )
 
-_LONGEST_NAME = 100
-_LONGEST_CODE = 64
+LONGEST_NAME = 100
+LONGEST_CODE = 64
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPEAKABLE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -230,7 +230,7 @@ class _Reading:
         self._number = identifier.number
         # 4.1, 4.2: the category and what allows its collection.
         category = self._category(members["category"])
-        basis = read_text(members["basis"], "basis", _LONGEST_CODE)
+        basis = read_text(members["basis"], "basis", LONGEST_CODE)
         if basis not in category.bases:
             raise RefusedError("basis", "4.2", f"Cite one of {', '.join(category.bases)}.")
         reference = self._reference(members["furnisher_reference"], "furnisher_reference")
@@ -248,17 +248,17 @@ class _Reading:
 
     def _subject(self, value: object) -> tuple[SubjectIdentifier, str | None]:
         members = _object(value, "subject", frozenset({"scheme", "number"}), frozenset({"name"}))
-        scheme = read_text(members["scheme"], "subject.scheme", _LONGEST_CODE)
-        number = read_text(members["number"], "subject.number", _LONGEST_CODE)
+        scheme = read_text(members["scheme"], "subject.scheme", LONGEST_CODE)
+        number = read_text(members["number"], "subject.number", LONGEST_CODE)
         try:
             identifier = self._parse_identifier(scheme, number)
         except InvalidIdentifierError as error:
             raise RefusedError("subject.number", "3.1", f"Correct the identifier: {error}.") from None
         name = members.get("name")
-        return identifier, None if name is None else read_text(name, "subject.name", _LONGEST_NAME)
+        return identifier, None if name is None else read_text(name, "subject.name", LONGEST_NAME)
 
     def _category(self, value: object) -> Category:
-        code = read_text(value, "category", _LONGEST_CODE)
+        code = read_text(value, "category", LONGEST_CODE)
         category = self._catalogue.categories.get(code)
         if category is None:
             raise RefusedError(
@@ -329,7 +329,7 @@ class _Reading:
                 self._reference(members["proof"], "notice.proof"),
             )
         code = read_text(
-            _object(value, "notice", frozenset({"exemption"}))["exemption"], "notice", _LONGEST_CODE
+            _object(value, "notice", frozenset({"exemption"}))["exemption"], "notice", LONGEST_CODE
         )
         if code not in category.exemptions:
             allowed = ", ".join(category.exemptions) or "none"

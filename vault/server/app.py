@@ -13,7 +13,9 @@ from access_log.witnessed.api import witnessed_router
 from consent.api import copies_router, register_router
 from consent.oauth.api import oauth_router
 from consent.oauth.jwks_uri import PublishedKeys
-from vault.api import covert_router, query_router, records_router
+from vault.api import covert_router, query_router
+from vault.furnishing.api import catalogue_router, records_router
+from vault.furnishing.published import PublishedCatalogue
 from vault.inspection.api import inspection_router
 from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
@@ -55,6 +57,8 @@ def build_app(vault: Vault) -> FastAPI:
     add_problem_handlers(app, vault.protection)
     app.include_router(query_router(vault.disclosure, vault.protection, vault.schemes))
     app.include_router(records_router(vault.intake, vault.protection))
+    published = PublishedCatalogue(vault.catalogue, vault.schemes, settings.issuer)
+    app.include_router(catalogue_router(published))
     app.include_router(inspection_router(vault.log, vault.protection))
     portal = open_portal(vault)
     app.include_router(

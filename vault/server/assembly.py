@@ -102,6 +102,11 @@ class Vault:
         return (*(each.log for each in self.closed), self.log)
 
 
+def schemes_of(settings: Settings) -> frozenset[str]:
+    """The identifier schemes this deployment serves; invented people belong to a demo alone."""
+    return frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC})
+
+
 def keyring(settings: Settings) -> FileKeyring:
     """Opens the keyring.
 
@@ -205,7 +210,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             await each.log.require_kept()
         if log.number > 1:
             await closing.keep_opening(log)
-        schemes = frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC})
+        schemes = schemes_of(settings)
         signing = TokenKeys(engine, keys)
         profile = Profile(
             settings.issuer,

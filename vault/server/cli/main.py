@@ -19,6 +19,7 @@ from vault.server.cli import (
     basis,
     body,
     cases,
+    catalogue,
     consent,
     deciding,
     docs,
@@ -61,6 +62,7 @@ app.add_typer(registrar.app, name="registrar")
 app.add_typer(basis.app, name="basis")
 app.add_typer(authorization.app, name="authorization")
 app.add_typer(cases.app, name="cases")
+app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(consent.app, name="consent")
 app.add_typer(flags.app, name="flags")
 app.add_typer(log.app, name="log")

@@ -56,6 +56,7 @@ def test_every_command_asked_for_is_there() -> None:
         },
         "oauth": {"rotate-key", "keys"},
         "cases": {"list", "show"},
+        "catalogue": {"list", "schema"},
         "consent": {"verify-copy"},
         "flags": {"list"},
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
