@@ -12,6 +12,7 @@ the text of the code; only a `RefusedError`, whose words are written in this pac
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -21,7 +22,8 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload, OAuth2Request
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from consent.oauth.errors import AccessError, RequestFormError
+from consent.oauth import jose
+from consent.oauth.errors import AccessError, RequestFormError, SignatureError
 
 if TYPE_CHECKING:
     from consent.oauth.dpop import Proof
@@ -112,6 +114,32 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]  # Authlib carries no ty
         """Where the token endpoint's parts of Authlib look."""
         form: dict[str, str] = self.payload.data
         return form
+
+    @cached_property
+    def assertion(self) -> jose.Unverified:
+        """The client's assertion, taken apart once.
+
+        Raises:
+            SignatureError: there is none, or it is no compact JWS.
+        """
+        return jose.take_apart(self.form.get("client_assertion", ""))
+
+    @cached_property
+    def asserted(self) -> dict[str, Any]:
+        """What the assertion says; nothing in it may be believed before it is verified.
+
+        Raises:
+            SignatureError: there is no assertion, or its payload is no JSON object.
+        """
+        return jose.read_claims(self.assertion)
+
+    @property
+    def asserted_client(self) -> object:
+        """Who the assertion says to be from, of which nothing may be believed; None if it says nothing."""
+        try:
+            return self.asserted.get("sub")
+        except SignatureError:
+            return None
 
 
 async def read_form(request: Request) -> Form:

@@ -35,6 +35,7 @@ from consent.oauth.adapter import (
     to_response,
 )
 from consent.oauth.citizens import Citizens, ConsentPage, ConsentView, SignedIn
+from consent.oauth.clients import find_clients
 from consent.oauth.errors import DetailsError, RequestFormError
 from consent.oauth.grants import CodeGrant, Holder
 from consent.oauth.profile import AUTHORIZE_PATH, Profile
@@ -168,7 +169,7 @@ class AuthorizationPages:
         stored = FormRequest(self._profile.url(AUTHORIZE_PATH), pushed.parameters)
 
         def validate(sync: Connection) -> _Asked:
-            server = Server(self._profile, sync, self._catalogue)
+            server = Server(self._profile, self._catalogue, find_clients(sync, [client_id])).within(sync)
             grant: CodeGrant = server.get_consent_grant(stored)
             return _Asked(client_id, request_uri, pushed.dpop_jkt, grant, grant.requested())
 

@@ -10,22 +10,24 @@ What an assertion must be, in the order it is checked; Authlib checks 3, half of
  6. jti used once
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Request
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import ARRAY, Connection, RowMapping, Text, Uuid, bindparam, cast, func, select
 
 from consent.oauth import jose
-from consent.oauth.adapter import RefusedError
+from consent.oauth.adapter import FormRequest, RefusedError
 from consent.oauth.citizens import AskingBody
 from consent.oauth.client_keys import FRESH, LAST
 from consent.oauth.errors import SignatureError
 from consent.oauth.metadata import AUTHENTICATION, GRANT_TYPES
-from consent.oauth.replay import record_assertion
 from consent.tables import body
 
 LONGEST_ASSERTION: Final = 300
@@ -33,6 +35,10 @@ LONGEST_ASSERTION: Final = 300
 
 _MARGIN: Final = 60
 _TYPES: Final = (None, "JWT", "client-authentication+jwt")
+# The keys as text: it is what they are remembered by, once they are imported.
+_CLIENTS: Final = select(
+    *(column for column in body.c if column is not body.c.jwks), cast(body.c.jwks, Text).label("jwks")
+).where(body.c.body_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
 
 
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
@@ -49,11 +55,16 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         self.may_authenticate: bool = row["status"] != "struck-off"
         self.capacities = frozenset(row["capacities"])
         self.purposes = frozenset(row["purposes"])
-        self.keys = row["jwks"]
+        self._jwks: str = row["jwks"]
         self.publishes_keys = row["jwks_uri"] is not None
         self._keys_found_at: datetime | None = row["jwks_fetched_at"]
         self.as_shown = AskingBody(row["name"], row["kind"], row["uscc"], **row["contact"])
         self._redirect_uris = tuple(row["redirect_uris"])
+
+    @property
+    def keys(self) -> jose.KeySet:
+        """The keys it signs with."""
+        return _key_set(self._jwks)
 
     def keys_are_older(self, than: timedelta, now: float) -> bool:
         """Whether the keys it publishes were last found longer ago; never so of keys it handed in."""
@@ -88,19 +99,34 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib carries no types
         return grant_type in GRANT_TYPES and self.is_active
 
 
-def find_client(connection: Connection, client_id: str) -> Client | None:
-    """The client of this id in its one spelling, unless it was struck off."""
+def find_clients(connection: Connection, client_ids: Collection[object]) -> dict[str, Client]:
+    """The clients of these ids by their one spelling; who was struck off is not among them.
+
+    Args:
+        connection: the transaction of the requests.
+        client_ids: as they were sent; what is no client id has no client.
+    """
+    ids = {each for each in map(_body_id, client_ids) if each is not None}
+    if not ids:
+        return {}
+    rows = connection.execute(_CLIENTS, {"ids": sorted(ids)}).mappings()
+    clients = {str(row["body_id"]): Client(row) for row in rows}
+    return {client_id: client for client_id, client in clients.items() if client.may_authenticate}
+
+
+def _body_id(client_id: object) -> UUID | None:
+    """The body a client id names; None if it is no id, or not in its one spelling."""
     try:
-        body_id = UUID(client_id)
+        body_id = UUID(client_id) if isinstance(client_id, str) else None
     except ValueError:
         return None
-    if str(body_id) != client_id:
-        return None
-    row = connection.execute(select(body).where(body.c.body_id == body_id)).mappings().one_or_none()
-    if row is None:
-        return None
-    client = Client(row)
-    return client if client.may_authenticate else None
+    return body_id if str(body_id) == client_id else None
+
+
+@lru_cache(maxsize=1024)
+def _key_set(jwks: str) -> jose.KeySet:
+    """The keys of a registered set, imported once for each content it ever has."""
+    return jose.KeySet(json.loads(jwks))
 
 
 class KeysWantedError(Exception):
@@ -115,30 +141,54 @@ class KeysWantedError(Exception):
         self.body_id = body_id
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What is to be recorded of an assertion: its `jti` serves its client once (RFC 7523 §3(7)).
+
+    Attributes:
+        expires_at: from then on it is too old anyway, by any of our clocks.
+    """
+
+    body_id: UUID
+    jti: str
+    expires_at: datetime
+
+
 class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authlib carries no types
-    """Authlib's `private_key_jwt`, with every check of this file's head.
+    """Authlib's `private_key_jwt`, with the checks 1 to 5 of this file's head, for one request.
+
+    They do no I/O: for check 6 whoever asked has `used` recorded, before anything is answered.
 
     Args:
         issuer: what `aud` must be.
-        connection: in whose transaction the assertion is recorded as used.
         now: seconds since the epoch.
         renewed: whether the keys the client publishes were just looked for: then the known ones decide.
+
+    Attributes:
+        used: what is to be recorded, once 1 to 5 hold.
     """
 
     CLIENT_AUTH_METHOD = AUTHENTICATION
 
-    def __init__(self, issuer: str, connection: Connection, now: float, *, renewed: bool) -> None:
+    def __init__(self, issuer: str, now: float, *, renewed: bool) -> None:
         super().__init__()
+        self.used: Used | None = None
         self._issuer = issuer
-        self._connection = connection
         self._now = now
         self._renewed = renewed
+        self._request: FormRequest | None = None
 
-    def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    def __call__(self, query_client: Callable[[str], Client | None], request: FormRequest) -> Client | None:
+        """Authenticates the client of a request; None if it sent no assertion."""
+        self._request = request
+        client: Client | None = super().__call__(query_client, request)
+        return client
+
+    def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ARG002 -- Authlib's signature
         """Reads whose assertion it says to be; nothing is believed yet."""
+        assert self._request is not None  # noqa: S101 -- Authlib asks from within the call
         try:
-            unverified = jose.take_apart(assertion)
-            return unverified.header, jose.read_claims(unverified)
+            return self._request.assertion.header, self._request.asserted
         except SignatureError as error:
             raise RefusedError("invalid_client") from error
 
@@ -146,15 +196,16 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authli
         """Whose keys are to verify the assertion; which of them is seen when it is taken apart."""
         return client
 
-    def process_assertion_claims(self, assertion: str, resolve_key: Client) -> dict[str, Any]:
+    def process_assertion_claims(self, assertion: str, resolve_key: Client) -> dict[str, Any]:  # noqa: ARG002 -- Authlib's signature
         """Verifies type, signature and claims.
 
         Raises:
             KeysWantedError: nothing was judged: newer keys of the client must be looked for first.
             RefusedError: a check fails.
         """
+        assert self._request is not None  # noqa: S101 -- Authlib asks from within the call
         try:
-            unverified = jose.take_apart(assertion)
+            unverified = self._request.assertion
             if unverified.header.get("typ") not in _TYPES:
                 raise RefusedError("invalid_client", "The assertion's typ must be JWT or absent.")
             claims = self._keys(resolve_key, unverified).verify(unverified)
@@ -164,7 +215,7 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authli
         return claims
 
     def _keys(self, client: Client, unverified: jose.Unverified) -> jose.KeySet:
-        keys = jose.KeySet(client.keys)
+        keys = client.keys
         if not client.publishes_keys:
             return keys
         if not self._renewed and (
@@ -176,7 +227,7 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authli
         return keys
 
     def verify_claims(self, claims: Mapping[str, Any]) -> None:
-        """Checks 3 to 6."""
+        """Checks 3 to 5, and what check 6 needs."""
         if claims.get("iss") != claims.get("sub"):
             raise RefusedError("invalid_client", "The assertion's iss and sub must both be the client_id.")
         expires = jose.numeric_date(claims, "exp")
@@ -190,9 +241,7 @@ class ClientAssertion(JWTBearerClientAssertion):  # type: ignore[misc]  # Authli
         if claims.get("aud") != self._issuer:
             raise RefusedError("invalid_client", "The assertion's aud must be the issuer, as a string.")
         expires_at = datetime.fromtimestamp(expires + _MARGIN, UTC)
-        jti = jose.text_claim(claims, "jti")
-        if not record_assertion(self._connection, UUID(claims["sub"]), jti, expires_at):
-            raise RefusedError("invalid_client", "The assertion was used before: sign a new one.")
+        self.used = Used(UUID(claims["sub"]), jose.text_claim(claims, "jti"), expires_at)
 
 
 def check_stated_client(request: OAuth2Request, client: Client) -> None:

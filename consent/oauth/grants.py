@@ -25,7 +25,6 @@ from consent.oauth.errors import DetailsError
 from consent.oauth.metadata import AUTHENTICATION
 from consent.oauth.profile import CODE_LIFE
 from consent.oauth.tables import authorization_code, oauth_grant
-from consent.tables import authorization
 
 if TYPE_CHECKING:
     from consent.oauth.server import Server
@@ -267,24 +266,11 @@ class BodyGrant(ClientCredentialsGrant):  # type: ignore[misc]  # Authlib carrie
             raise RefusedError(
                 "unauthorized_client", f"This body is not registered in the capacity to {granted.capacity}."
             )
-        if isinstance(granted, rar.StatutoryQuery) and not self._is_live(granted, client):
+        if isinstance(granted, rar.StatutoryQuery) and not self.server.in_force:
             # The query asks again, under the log's lock.
             raise RefusedError(
                 "invalid_authorization_details", "The authorization is not this body's, or not in force now."
             )
-
-    def _is_live(self, granted: rar.StatutoryQuery, client: Client) -> bool:
-        now = datetime.fromtimestamp(self.server.now, UTC)
-        found = self.server.connection.execute(
-            select(authorization.c.authorization_id).where(
-                authorization.c.authorization_id == granted.authorization,
-                authorization.c.body_id == client.body_id,
-                authorization.c.state == "approved",
-                authorization.c.valid_from <= now,
-                authorization.c.valid_until > now,
-            )
-        )
-        return found.one_or_none() is not None
 
     def generate_token(self, **_: object) -> dict[str, Any]:
         """The token response; never with a refresh token (RFC 6749 §4.4.3)."""

@@ -32,7 +32,7 @@ class TokenIntrospection(IntrospectionEndpoint):  # type: ignore[misc]  # Authli
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> OwnToken | RefreshToken | None:  # noqa: ARG002 -- Authlib's signature
         """The token, if it is one of ours and alive."""
-        return self.server.find_token(token_string)
+        return self.server.token
 
     def introspect_token(self, token: OwnToken | RefreshToken) -> dict[str, Any]:
         """What an active token says (RFC 7662 §2.2, RFC 9449 §6.2, RFC 9396 §9.2)."""

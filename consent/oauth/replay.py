@@ -9,21 +9,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.oauth.tokens import AccessToken
 
-# Sorted, so that two transactions that record the same proofs wait for each other in one order.
+# Sorted, so that two transactions that record the same ones wait for each other in one order.
 _RECORD_PROOFS = text(
     "INSERT INTO consent.dpop_proof (proof_hash, expires_at)"
     " SELECT hash, expires_at FROM unnest(CAST(:hashes AS bytea[]), CAST(:expiries AS timestamptz[]))"
     " AS t (hash, expires_at) ORDER BY hash"
     " ON CONFLICT (proof_hash) DO NOTHING RETURNING proof_hash"
 )
-_RECORD_ASSERTION = text(
+_RECORD_ASSERTIONS = text(
     "INSERT INTO consent.client_assertion (body_id, jti_hash, expires_at)"
-    " VALUES (:body_id, :jti_hash, :expires_at) ON CONFLICT DO NOTHING RETURNING body_id"
+    " SELECT body_id, hash, expires_at FROM unnest(CAST(:bodies AS uuid[]), CAST(:hashes AS bytea[]),"
+    " CAST(:expiries AS timestamptz[])) AS t (body_id, hash, expires_at) ORDER BY body_id, hash"
+    " ON CONFLICT DO NOTHING RETURNING body_id, jti_hash"
 )
 _REVOKED = text(
     "SELECT position - 1 FROM unnest(CAST(:tokens AS uuid[]), CAST(:subjects AS uuid[]),"
@@ -73,30 +75,41 @@ async def revoked(connection: AsyncConnection, tokens: Sequence[AccessToken]) ->
         connection: in the transaction that answers the requests, after its lock.
         tokens: what each request presented.
     """
-    rows = await connection.execute(_REVOKED, _each(tokens))
+    rows = await connection.execute(
+        _REVOKED,
+        {
+            "tokens": [token.jti for token in tokens],
+            "subjects": [token.subject_id for token in tokens],
+            "grants": [token.grant_id for token in tokens],
+        },
+    )
     return {position for (position,) in rows}
 
 
-def is_revoked(connection: Connection, token: AccessToken) -> bool:
-    """The same for one token."""
-    return connection.execute(_REVOKED, _each([token])).first() is not None
+async def record_assertions(
+    connection: AsyncConnection, assertions: Sequence[tuple[UUID, str, datetime]]
+) -> set[int]:
+    """Records client assertions as used (RFC 7523 §3(7)).
 
+    Args:
+        connection: in the transaction that authenticates the clients.
+        assertions: (body_id, jti, expires_at) of each.
 
-def _each(tokens: Sequence[AccessToken]) -> dict[str, list[UUID | None]]:
-    return {
-        "tokens": [token.jti for token in tokens],
-        "subjects": [token.subject_id for token in tokens],
-        "grants": [token.grant_id for token in tokens],
-    }
-
-
-def record_assertion(connection: Connection, body_id: UUID, jti: str, expires_at: datetime) -> bool:
-    """Records a client assertion as used; False when it was used before (RFC 7523 §3(7))."""
-    row = connection.execute(
-        _RECORD_ASSERTION,
-        {"body_id": body_id, "jti_hash": hashlib.sha256(jti.encode()).digest(), "expires_at": expires_at},
+    Returns:
+        The positions accepted, as `record_proofs` does.
+    """
+    first_of: dict[tuple[UUID, bytes], int] = {}
+    for position, (body_id, jti, _) in enumerate(assertions):
+        first_of.setdefault((body_id, hashlib.sha256(jti.encode()).digest()), position)
+    rows = await connection.execute(
+        _RECORD_ASSERTIONS,
+        {
+            "bodies": [body_id for body_id, _ in first_of],
+            "hashes": [jti_hash for _, jti_hash in first_of],
+            "expiries": [assertions[position][2] for position in first_of.values()],
+        },
     )
-    return row.one_or_none() is not None
+    return {first_of[body_id, jti_hash] for body_id, jti_hash in rows}
 
 
 async def remove_expired(connection: AsyncConnection) -> int:

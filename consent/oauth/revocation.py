@@ -57,7 +57,7 @@ class TokenRevocation(RevocationEndpoint):  # type: ignore[misc]  # Authlib carr
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> OwnToken | RefreshToken | None:  # noqa: ARG002 -- Authlib's signature
         """The token, if it is one of ours and alive; any other needs no revocation (RFC 7009 §2.2)."""
-        return self.server.find_token(token_string)
+        return self.server.token
 
     def revoke_token(self, token: OwnToken | RefreshToken, request: FormRequest) -> None:  # noqa: ARG002 -- Authlib's signature
         """An access token ends alone: its id is kept while it would live. A refresh token ends its grant."""

@@ -1,11 +1,11 @@
-"""Authlib's authorization server, built for one request inside one transaction.
+"""Authlib's authorization server, built for one request.
 
-Nothing of one request can reach another. Whether it answers with a token or an error, the transaction is
-committed: an assertion, a proof or a code that was used stays used.
+Nothing of one request can reach another. What is read of the database for many requests at once is handed
+to each; whatever an endpoint still asks or writes, it does in a transaction of its own request.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 from uuid import UUID
 
 from authlib.oauth2.base import OAuth2Error
@@ -15,15 +15,13 @@ from sqlalchemy import Connection
 from consent.facts import CatalogueFacts
 from consent.oauth import rar
 from consent.oauth.adapter import Answer, FormRequest, RefusedError, answer_error, redirect
-from consent.oauth.clients import Client, ClientAssertion, check_stated_client, find_client
-from consent.oauth.errors import TokenInvalidError
+from consent.oauth.clients import Client, ClientAssertion, Used, check_stated_client
 from consent.oauth.grants import BodyGrant, CodeGrant, RequiredS256
 from consent.oauth.introspection import TokenIntrospection
 from consent.oauth.metadata import AUTHENTICATION
 from consent.oauth.par import PushedRequestEndpoint
 from consent.oauth.profile import Profile
 from consent.oauth.refresh import RefreshGrant, RefreshToken
-from consent.oauth.replay import is_revoked
 from consent.oauth.revocation import OwnToken, TokenRevocation
 from consent.oauth.tokens import LONGEST_LIFE
 
@@ -33,32 +31,60 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no t
 
     Args:
         profile: whose server it is.
-        connection: the transaction of this request.
         catalogue: which fields are open to which kind of body.
+        clients: those it may meet, by their ids.
         renewed: whether the keys its client publishes were just looked for.
+
+    Attributes:
+        in_force: whether the statutory authorization that is asked for is the client's, and in force.
+        token: the token the request is about; None if it is none of ours, or has ended.
     """
 
     def __init__(
-        self, profile: Profile, connection: Connection, catalogue: CatalogueFacts, *, renewed: bool = False
+        self,
+        profile: Profile,
+        catalogue: CatalogueFacts,
+        clients: Mapping[str, Client],
+        *,
+        renewed: bool = False,
     ) -> None:
         super().__init__()
         self.profile = profile
-        self.connection = connection
         self.catalogue = catalogue
         self.now = profile.clock()
+        self.in_force = False
+        self.token: OwnToken | RefreshToken | None = None
+        self._clients = clients
+        self._connection: Connection | None = None
         self._authenticated: Client | None = None
-        self.register_client_auth_method(
-            AUTHENTICATION, ClientAssertion(profile.issuer, connection, self.now, renewed=renewed)
-        )
+        self._assertion = ClientAssertion(profile.issuer, self.now, renewed=renewed)
+        self.register_client_auth_method(AUTHENTICATION, self._assertion)
         self.register_grant(CodeGrant, [RequiredS256()])
         self.register_grant(BodyGrant)
         self.register_grant(RefreshGrant)
         for endpoint in (PushedRequestEndpoint, TokenRevocation, TokenIntrospection):
             self.register_endpoint(endpoint)
 
+    @property
+    def connection(self) -> Connection:
+        """The transaction of this request."""
+        assert self._connection is not None  # noqa: S101 -- who comes so far was given one
+        return self._connection
+
+    def within(self, connection: Connection) -> Self:
+        """The same server, in this transaction."""
+        self._connection = connection
+        return self
+
+    @property
+    def used(self) -> Used:
+        """The assertion by which the client was authenticated."""
+        assert self._assertion.used is not None  # noqa: S101 -- there is no other way to be authenticated
+        return self._assertion.used
+
     def query_client(self, client_id: str) -> Client | None:
         """The body of this id."""
-        return find_client(self.connection, client_id)
+        return self._clients.get(client_id)
 
     def authenticate_client(
         self,
@@ -106,14 +132,6 @@ class Server(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no t
             "expires_in": LONGEST_LIFE,
             "authorization_details": rar.claim_of(granted),
         }
-
-    def find_token(self, text: str) -> OwnToken | RefreshToken | None:
-        """A token of ours that has not ended: an access token, or a refresh token."""
-        try:
-            token = self.profile.token_reader().read(text, self.now)
-        except TokenInvalidError:
-            return RefreshToken.find(self.connection, text, self.now)
-        return OwnToken(token, revoked=is_revoked(self.connection, token))
 
     def save_token(self, token: dict[str, Any], request: FormRequest) -> None:
         """Nothing: a token carries its own content, and only what was taken back is stored."""

@@ -162,8 +162,7 @@ async def test_8_a_code_stays_to_tell_its_second_use(bank: Client, citizen: Brow
 
 async def test_9_no_hook_has_a_neighbour(world: World) -> None:
     """Hooks of one kind run in no order; with one of a kind there is none to be wrong."""
-    async with world.log.engine.connect() as connection:
-        await connection.run_sync(lambda sync: _count_hooks(Server(world.profile, sync, CATALOGUE)))
+    _count_hooks(Server(world.profile, CATALOGUE, {}))
 
 
 def _count_hooks(server: Server) -> None:
