@@ -10,6 +10,7 @@ One at a time a request costs four statements and a commit, which is most of its
 writes of its own it writes afterwards, in a transaction of its own: no client waits for another's locks.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,7 @@ from consent.facts import CatalogueFacts
 from consent.oauth.adapter import FormRequest, RefusedError, safe_words
 from consent.oauth.clients import KeysWantedError, find_clients
 from consent.oauth.errors import TokenInvalidError
+from consent.oauth.known_tokens import KnownTokens
 from consent.oauth.profile import Profile
 from consent.oauth.refresh import RefreshToken
 from consent.oauth.replay import record_assertions, record_proofs, revoked
@@ -71,6 +73,8 @@ class Conversations:
         self._profile = profile
         self._engine = engine
         self._catalogue = catalogue
+        self._keys = profile.keys.public
+        self._known = KnownTokens(profile.token_reader())
         self._batches: Batcher[Asked, Server] = Batcher(self._open_together, window=0, most=_MOST)
 
     async def open(self, asked: Asked) -> Server:
@@ -125,13 +129,14 @@ class Conversations:
         self, connection: AsyncConnection, opened: Sequence[tuple[Asked, Server]]
     ) -> None:
         """Finds tokens of ours that have not ended: access tokens, or refresh tokens."""
-        reader = self._profile.token_reader()  # its keys change while the server runs
+        known = self._known_tokens()
         read: list[tuple[AccessToken, Server]] = []
         for asked, server in opened:
             if asked.token is None:
                 continue
+            digest = hashlib.sha256(asked.token.encode()).digest()
             try:
-                read.append((reader.read(asked.token, server.now), server))
+                read.append((known.read(asked.token, digest, server.now), server))
             except TokenInvalidError:
                 server.token = await connection.run_sync(RefreshToken.find, asked.token, server.now)
         if not read:
@@ -139,6 +144,13 @@ class Conversations:
         taken_back = await revoked(connection, [token for token, _ in read])
         for position, (token, server) in enumerate(read):
             server.token = OwnToken(token, revoked=position in taken_back)
+
+    def _known_tokens(self) -> KnownTokens:
+        """What was verified by the keys that verify now; they change while the server runs."""
+        keys = self._profile.keys.public
+        if keys is not self._keys:
+            self._keys, self._known = keys, KnownTokens(self._profile.token_reader())
+        return self._known
 
 
 def _judged(server: Server, request: FormRequest) -> Server | Exception:

@@ -10,7 +10,6 @@ database, in the transaction that answers (`replay.py`).
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,14 +24,13 @@ from consent.oauth.errors import (
     CredentialsMalformedError,
     CredentialsMissingError,
     NonceRequiredError,
-    TokenInvalidError,
 )
+from consent.oauth.known_tokens import MOST, KnownTokens
 from consent.oauth.tokens import AccessToken, TokenReader
 from consent.permit import Flow, Route, TokenGrant
 
 LONGEST_TOKEN: Final = 16_384
 _SCHEME: Final = "dpop"
-_ENDED: Final = "The access token has ended. Obtain a new one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +139,21 @@ class Protection:
         *,
         nonces: Nonces | None = None,
         resource_metadata: str | None = None,
-        cached_tokens: int = 4096,
+        cached_tokens: int = MOST,
         clock: Callable[[], float] = time,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
-        self._reader = TokenReader(issuer, audience, keys)
+        self._cached_tokens = cached_tokens
+        self.trust(keys)
         self._proofs = ProofChecker(issuer, nonces)
         self._resource_metadata = resource_metadata
-        self._cached_tokens = cached_tokens
-        self._tokens: OrderedDict[bytes, AccessToken] = OrderedDict()
         self._clock = clock
 
     def trust(self, keys: Mapping[str, jose.PublicKey]) -> None:
         """Accepts tokens of these keys alone from now on; what was verified by others is forgotten."""
-        self._reader = TokenReader(self._issuer, self._audience, keys)
-        self._tokens.clear()
+        reader = TokenReader(self._issuer, self._audience, keys)
+        self._known = KnownTokens(reader, self._cached_tokens)
 
     def verify(self, authorization: Sequence[str], dpop: Sequence[str], method: str, path: str) -> Presented:
         """Verifies what one request presents.
@@ -177,15 +174,7 @@ class Protection:
         now = self._clock()
         text = _token_text(authorization)
         digest = hashlib.sha256(text.encode()).digest()
-        token = self._tokens.get(digest)
-        if token is None:
-            token = self._reader.read(text, now)
-            self._remember(digest, token)
-        else:
-            self._tokens.move_to_end(digest)
-            if token.expires_at.timestamp() <= now:
-                del self._tokens[digest]
-                raise TokenInvalidError(_ENDED)
+        token = self._known.read(text, digest, now)
         proof = self._proofs.check(
             dpop,
             method=method,
@@ -212,11 +201,6 @@ class Protection:
         """Headers that hand out the present nonce with an answer (RFC 9449 §8.2); empty without nonces."""
         nonces = self._proofs.nonces
         return {} if nonces is None else {"DPoP-Nonce": nonces.current(self._clock())}
-
-    def _remember(self, digest: bytes, token: AccessToken) -> None:
-        self._tokens[digest] = token
-        if len(self._tokens) > self._cached_tokens:
-            self._tokens.popitem(last=False)
 
 
 def _token_text(headers: Sequence[str]) -> str:

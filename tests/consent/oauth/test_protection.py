@@ -266,7 +266,7 @@ def test_the_memory_of_tokens_is_bounded() -> None:
     tokens = [issue() for _ in range(5)]
     for token in (*tokens, *reversed(tokens)):
         assert verify(token, door)
-    assert len(door._tokens) == 3
+    assert len(door._known) == 3
 
 
 @pytest.mark.parametrize(
