@@ -14,7 +14,19 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from bench import append, audit, authorization, enrolment, large, prefix, proof, publish, query
+from bench import (
+    append,
+    audit,
+    authorization,
+    enrolment,
+    large,
+    opening,
+    prefix,
+    proof,
+    publish,
+    query,
+    rewrap,
+)
 from bench.stage import Stage, stage
 
 _PERSONS = 1_000
@@ -39,16 +51,20 @@ def main() -> int:
         asked = query.measure(at, _PERSONS, options.queries)
         authorized = authorization.measure(at, options.tokens)
         enrolled = enrolment.measure(at, options.rows, first=_PERSONS + 1)
+        rewrapped = rewrap.measure(at)
         appended = append.measure(at, options.entries, options.batch)
         answered = proof.measure(at)
         audited = audit.measure(at)
         published = publish.measure(at)
     proved = prefix.measure()
+    record = opening.measure()
     if options.json:
         figures = {
             "query": asdict(asked),
             "authorization": asdict(authorized),
             "enrolment": asdict(enrolled),
+            "rewrap": asdict(rewrapped),
+            "opening": asdict(record),
             "append": asdict(appended),
             "proof": asdict(answered),
             "audit": asdict(audited),
@@ -74,6 +90,10 @@ def main() -> int:
     )
     _say_authorized(authorized)
     _row("enrolment", enrolled.rows, "rows/s", "two records sealed for each (floor 3,000)")
+    _row("root key rotation", rewrapped.rate, "keys/s", f"{rewrapped.count:,} wrapped anew (floor 20,000)")
+    _row(
+        "opening a record", record.record, "µs CPU", f"{record.fields} fields, person's key at hand (bar 60)"
+    )
     per_hash = audited.bare / appended.batched
     _row(
         "durable append",

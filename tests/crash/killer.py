@@ -254,6 +254,21 @@ CHANGING_KEYS: dict[str, Step] = {
 }
 """Steps of a change of the log's keys, beside those of everything that appends."""
 
+_MOVES = "UPDATE vault.subject"
+ROTATING: dict[str, Step] = {
+    "before-keyring": Call("before", "vault.crypto.keyring", "replace"),
+    "before-keyring-is-placed": Call("before", "os", "replace"),
+    "after-keyring": Call("after", "vault.crypto.keyring", "replace"),
+    "after-version-in-use": Statement("after", "INSERT INTO vault.key_version"),
+    "after-system-keys": Statement("after", "UPDATE vault.system_key"),
+    "before-move-is-committed": Commit("before", _MOVES),
+    "after-move-is-committed": Commit("after", _MOVES),
+    "before-emptied": Statement("before", "SET emptied_at"),
+    "after-destroyed": Statement("after", "SET destroyed_at"),
+    "before-destruction": Call("before", "vault.crypto.keyring", "FileKeyring.destroy"),
+}
+"""Steps of rotating a key, and of destroying a version of it, beside those of everything that appends."""
+
 _TAKES_OUT = "INSERT INTO access_log.archived"
 DROPPING: dict[str, Step] = {
     "before-range-is-recorded": Statement("before", _TAKES_OUT),
@@ -294,7 +309,7 @@ def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
     steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
-    (steps | DROPPING | CLOSING)[name].wrap(Trigger(int(nth), Path(armed)))
+    (steps | DROPPING | CLOSING | ROTATING)[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 

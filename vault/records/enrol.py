@@ -32,6 +32,7 @@ from vault.crypto.provider import Mac
 from vault.records import store, subjects
 from vault.records.choose import DOCUMENT
 from vault.records.identities import IdentitySealer
+from vault.records.key_versions import RetiredKeyError
 from vault.records.keys import VaultKeys
 from vault.records.sealing import NewRecord, RecordFrame, seal_record
 from vault.records.store import NewSubject
@@ -150,8 +151,8 @@ class Enrolment:
             CryptoError: keys cannot be used now; nothing of this chunk stands.
         """
         await self._keys.provider.health()
-        rows = await self._identify(accepted, furnisher)
         for _ in range(_ATTEMPTS):
+            rows = await self._identify(accepted, furnisher)
             async with self._log.engine.connect() as connection:
                 standing = await self._look_up(connection, rows, furnisher)
             sealed = await self._seal(rows, standing, furnisher)
@@ -162,7 +163,7 @@ class Enrolment:
                     if await self._look_up(writing.connection, rows, furnisher) != standing:
                         raise _ChangedError  # noqa: TRY301 -- leaves the transaction, nothing written
                     positions = await self._write(writing, sealed)
-            except _ChangedError:
+            except (_ChangedError, RetiredKeyError):
                 continue
             if guard is not None:
                 guard.committed()

@@ -17,7 +17,9 @@ from vault.crypto.envelopes import SubjectKey, subject_key_aad, system_key_aad
 from vault.crypto.journal import START, Purpose
 from vault.crypto.provider import KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
+from vault.records import key_versions
 from vault.records.expiry_keys import ExpiryKeys
+from vault.records.key_versions import retired_keys
 
 ROOT: Final = "root"
 INDEX: Final = "index"
@@ -49,8 +51,8 @@ _READ_SYSTEM = text(
 _ANY_SYSTEM = text("SELECT EXISTS (SELECT FROM vault.system_key)")
 _READ_VERSION = text("SELECT wrapped FROM vault.system_key WHERE name = :name AND version = :version")
 _ADD_SYSTEM = text(
-    "INSERT INTO vault.system_key (name, version, wrapped) VALUES (:name, :version, :wrapped)"
-    " ON CONFLICT DO NOTHING"
+    "INSERT INTO vault.system_key (name, version, wrapped, root_version)"
+    " VALUES (:name, :version, :wrapped, :root_version) ON CONFLICT DO NOTHING"
 )
 
 
@@ -84,6 +86,8 @@ class VaultKeys:
             if not await provider.versions(name):
                 await provider.create(name, kind)
         async with engine.begin() as connection:
+            for name in (ROOT, INDEX):
+                await key_versions.begin(connection, name, (await provider.versions(name))[-1])
             for name in _SYSTEM_KEYS:
                 await _add_system_key(connection, provider, name, _VERSION)
 
@@ -192,4 +196,13 @@ async def _add_system_key(
 ) -> None:
     wrapped = await provider.wrap(ROOT, os.urandom(_KEY_SIZE), system_key_aad(name, version))
     # Another process may have been first: its key is the one that counts.
-    await connection.execute(_ADD_SYSTEM, {"name": name, "version": version, "wrapped": wrapped})
+    with retired_keys():
+        await connection.execute(
+            _ADD_SYSTEM,
+            {
+                "name": name,
+                "version": version,
+                "wrapped": wrapped,
+                "root_version": provider.version_of(wrapped),
+            },
+        )

@@ -1,11 +1,11 @@
 """Opening what was chosen: the last step of every disclosure, after its entry is durable and raised."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from consent import bodies
@@ -17,6 +17,8 @@ from vault.records.choose import DOCUMENT, ChosenVersion
 from vault.records.identities import VAULT_ITSELF
 from vault.records.keys import VaultKeys
 from vault.records.query import DisclosedRecord
+
+_decode = msgspec.json.Decoder().decode
 
 
 def open_record(
@@ -37,7 +39,7 @@ def open_record(
         key_check=record.key_check,
     )
     sealer = key.fields(record.category)
-    values = {name: json.loads(sealer.open(name, record.sealed[name])) for name in chosen.fields}
+    values = {name: _decode(sealer.open(name, record.sealed[name])) for name in chosen.fields}
     return DisclosedRecord(
         category=record.category,
         source=source,

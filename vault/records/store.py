@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.permit import Person
 from vault.crypto.provider import Mac
+from vault.records.key_versions import retired_keys
 from vault.records.sealing import NewRecord
 
 
@@ -92,8 +93,9 @@ _CONTENTS = text(
     " WHERE furnisher = :furnisher AND reference = ANY(CAST(:references AS bytea[])) AND NOT superseded"
 )
 _ADD_SUBJECTS = text(
-    "WITH subjects AS (INSERT INTO vault.subject (subject_id, wrapped_key, stream_id)"
-    " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS bytea[]), CAST(:streams AS bytea[])))"
+    "WITH subjects AS (INSERT INTO vault.subject (subject_id, wrapped_key, root_version, stream_id)"
+    " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS bytea[]), CAST(:roots AS smallint[]),"
+    " CAST(:streams AS bytea[])))"
     " INSERT INTO vault.identifier (subject_id, scheme, blind, key_version)"
     " SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:schemes AS text[]), CAST(:blinds AS bytea[]),"
     " CAST(:versions AS smallint[]))"
@@ -132,6 +134,7 @@ class NewSubject:
 
     person: Person
     wrapped_key: bytes
+    root_version: int
     scheme: str
     blind: Mac
 
@@ -219,18 +222,25 @@ async def contents(
 
 
 async def add_subjects(connection: AsyncConnection, subjects: Sequence[NewSubject]) -> None:
-    """Adds persons; their streams were opened before."""
-    await connection.execute(
-        _ADD_SUBJECTS,
-        {
-            "ids": [one.person.subject_id for one in subjects],
-            "keys": [one.wrapped_key for one in subjects],
-            "streams": [one.person.stream_id for one in subjects],
-            "schemes": [one.scheme for one in subjects],
-            "blinds": [one.blind.value for one in subjects],
-            "versions": [one.blind.version for one in subjects],
-        },
-    )
+    """Adds persons; their streams were opened before.
+
+    Raises:
+        RetiredKeyError: a version of the root or index key that they were made with is retired meanwhile;
+            make them anew.
+    """
+    with retired_keys():
+        await connection.execute(
+            _ADD_SUBJECTS,
+            {
+                "ids": [one.person.subject_id for one in subjects],
+                "keys": [one.wrapped_key for one in subjects],
+                "roots": [one.root_version for one in subjects],
+                "streams": [one.person.stream_id for one in subjects],
+                "schemes": [one.scheme for one in subjects],
+                "blinds": [one.blind.value for one in subjects],
+                "versions": [one.blind.version for one in subjects],
+            },
+        )
 
 
 async def add_records(connection: AsyncConnection, records: Sequence[NewRecord]) -> None:

@@ -30,7 +30,16 @@ async def introduce(keys: VaultKeys, macs: Mapping[Place, Mac]) -> dict[Place, t
     """
     drawn = await keys.new_subject_keys([uuid4() for _ in macs])
     return {
-        place: (NewSubject(Person(key.subject, os.urandom(STREAM_ID_SIZE)), wrapped, place[0], mac), key)
+        place: (
+            NewSubject(
+                Person(key.subject, os.urandom(STREAM_ID_SIZE)),
+                wrapped,
+                keys.provider.version_of(wrapped),
+                place[0],
+                mac,
+            ),
+            key,
+        )
         for (place, mac), (key, wrapped) in zip(macs.items(), drawn, strict=True)
     }
 

@@ -24,6 +24,28 @@ from sqlalchemy import (
 metadata = MetaData(schema="vault")
 _now = text("now()")
 
+# Versions of the provider's keys `root` and `index`, which are never here: one of each makes all that is new.
+key_version = Table(
+    "key_version",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", SmallInteger, primary_key=True, autoincrement=False),
+    Column("made_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column("retired_at", DateTime(timezone=True), comment="since when a newer one makes all that is new"),
+    Column("emptied_at", DateTime(timezone=True), comment="since when nothing here needs it"),
+    Column("destroyed_at", DateTime(timezone=True)),
+    CheckConstraint(
+        "(emptied_at IS NULL OR retired_at IS NOT NULL) AND (destroyed_at IS NULL OR emptied_at IS NOT NULL)",
+        name="order",
+    ),
+)
+Index(
+    "key_version_one_is_in_use",
+    key_version.c.name,
+    unique=True,
+    postgresql_where=key_version.c.retired_at.is_(None),
+)
+
 # Label master, payload key and signing keys, each wrapped by the root key, which is never here.
 system_key = Table(
     "system_key",
@@ -32,6 +54,7 @@ system_key = Table(
     Column("version", SmallInteger, primary_key=True, autoincrement=False),
     Column("wrapped", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column("root_version", SmallInteger, nullable=False, comment="of the root key that wrapped it"),
 )
 
 expiry_key = Table(
@@ -49,6 +72,7 @@ subject = Table(
     Column("wrapped_key", LargeBinary, nullable=False),
     Column("stream_id", LargeBinary, nullable=False, unique=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column("root_version", SmallInteger, nullable=False, comment="of the root key that wrapped it"),
 )
 
 identifier = Table(

@@ -27,6 +27,7 @@ from vault.server.cli import (
     enrolling,
     expiring,
     flags,
+    keys,
     log,
     oauth,
     officer,
@@ -65,6 +66,7 @@ app.add_typer(cases.app, name="cases")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(consent.app, name="consent")
 app.add_typer(flags.app, name="flags")
+app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 app.add_typer(oauth.app, name="oauth")
 app.add_typer(witness.app, name="witness")

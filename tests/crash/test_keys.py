@@ -1,0 +1,126 @@
+"""kill -9 while keys are rotated or destroyed: everything opens, and the next run takes up what was begun."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from consent.journal import VAULT
+from tests import prepared
+from tests.access_log.logs import check_chain
+from tests.crash import killer
+from tests.flows.serving import ROOT as REPOSITORY
+from tests.flows.serving import environment
+from tests.vault.people import enrol, person
+from vault.crypto.journal import UNNAMED
+from vault.records import key_versions, rotating
+from vault.records.keys import ROOT
+from vault.records.rewrapping import rewrap
+from vault.server.assembly import Vault, open_vault
+from vault.server.settings import Settings
+
+_KILLER = (sys.executable, str(Path(killer.__file__)))
+_PERSONS = range(1, 4)
+
+# The command starts the log first, which raises once before the rotation.
+_ROTATING = [
+    ("before-keyring-is-placed", 1),
+    ("after-keyring", 1),
+    ("after-version-in-use", 1),
+    ("before-commit", 1),
+    ("after-commit", 1),
+    ("after-raise", 2),
+    ("after-system-keys", 1),
+    ("before-move-is-committed", 1),
+    ("after-move-is-committed", 1),
+    ("before-emptied", 1),
+]
+_DESTROYING = [
+    ("after-destroyed", 1),
+    ("after-commit", 1),
+    ("before-keyring-is-placed", 1),
+    ("after-keyring", 1),
+]
+
+
+async def _killed(settings: Settings, step: str, nth: int, *command: str) -> None:
+    # Armed from its first instruction: the file that arms it is the killer's own.
+    ran = await asyncio.to_thread(
+        subprocess.run,
+        (*_KILLER, step, str(nth), killer.__file__, *command, "--yes"),
+        cwd=REPOSITORY,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == -signal.SIGKILL, f"{step} was never reached: {ran.stdout}{ran.stderr}"
+
+
+async def _keys(vault: Vault) -> list[bytes]:
+    rows = [await person(vault, n) for n in _PERSONS]
+    opened = await vault.keys.subject_keys(
+        [(row.person.subject_id, row.wrapped_key) for row in rows], [UNNAMED] * len(rows)
+    )
+    return [one.key for one in opened]
+
+
+@asynccontextmanager
+async def _with_persons(settings: Settings) -> AsyncIterator[list[bytes]]:
+    """A vault with persons, and their keys."""
+    await prepared.copy(settings)
+    async with _started(settings) as vault:
+        await enrol(vault, uuid4(), *_PERSONS)
+        keys = await _keys(vault)
+    yield keys
+    async with _started(settings) as vault:
+        assert await _keys(vault) == keys
+
+
+@asynccontextmanager
+async def _started(settings: Settings) -> AsyncIterator[Vault]:
+    """A vault that finds everything in order at its start."""
+    async with open_vault(settings, str(settings.database_url)) as vault:
+        await check_chain(vault.log)
+        yield vault
+
+
+async def _rotated(vault: Vault) -> tuple[int, set[int]]:
+    """Rotates, or goes on; returns the version in use, and those that hold something."""
+    rotation = await rotating.rotate(vault.log, vault.keys, ROOT, VAULT)
+    await rewrap(vault.engine, vault.keys.provider, rotation.version, lambda _done, _of: None)
+    async with vault.engine.connect() as connection:
+        holding = {one.version for one in await key_versions.held(connection) if one.name == ROOT}
+    return rotation.version, holding
+
+
+@pytest.mark.slow
+async def test_a_rotation_killed_at_any_step_goes_on(vault_settings: Settings) -> None:
+    async with _with_persons(vault_settings) as keys:
+        for version, (step, nth) in enumerate(_ROTATING, start=2):
+            await _killed(vault_settings, step, nth, "keys", "rotate")
+            async with _started(vault_settings) as vault:
+                assert await _keys(vault) == keys, step
+                assert await _rotated(vault) == (version, {version}), step
+                made = await vault.keys.provider.versions(ROOT)
+                assert made == tuple(range(1, version + 1)), step
+
+
+@pytest.mark.slow
+async def test_a_destruction_killed_at_any_step_is_repeated(vault_settings: Settings) -> None:
+    async with _with_persons(vault_settings) as keys:
+        for version, (step, nth) in enumerate(_DESTROYING, start=1):
+            async with _started(vault_settings) as vault:
+                await _rotated(vault)
+            await _killed(vault_settings, step, nth, "keys", "destroy", ROOT, str(version), "--backups-too")
+            async with _started(vault_settings) as vault:
+                assert await _keys(vault) == keys, step
+                await rotating.destroy(vault.log, vault.keys, ROOT, version, VAULT, backups_too=True)
+                assert await vault.keys.provider.versions(ROOT) == (version + 1,), step

@@ -1,0 +1,178 @@
+"""Commands about the keys of the key provider: list, rotate, destroy."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from vault.records import key_versions, rotating
+from vault.records.key_versions import Held, KeyVersion
+from vault.records.keys import ROOT
+from vault.records.rewrapping import rewrap
+from vault.records.rotating import Rotation, not_needed_from
+from vault.server.assembly import Vault
+from vault.server.cli.acting import operator, with_vault
+from vault.server.cli.output import AsJson, examples, print_json, print_table, progress
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The keys of the key provider: list them, rotate them, destroy what nothing needs any more.",
+    epilog=examples(
+        "creditvault keys list", "creditvault keys rotate --yes", "creditvault keys destroy root 1 --yes"
+    ),
+)
+
+
+class Rotated(StrEnum):
+    """The keys that are rotated here."""
+
+    ROOT = ROOT
+
+
+Key = Annotated[Rotated, typer.Argument(help="Which key.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One version of a key, as it is listed."""
+
+    key: str
+    version: int
+    state: str
+    made_at: datetime
+    holds: dict[str, int]
+    destroy_after: datetime | None
+
+
+@app.command(name="list")
+def list_keys(as_json: AsJson = False) -> None:
+    """List the keys that can be rotated: their versions, and what each of them still holds.
+
+    Example: `creditvault keys list --json`
+    """
+
+    async def work(vault: Vault) -> list[_Listed]:
+        async with vault.engine.connect() as connection:
+            known = await key_versions.every(connection)
+            held = await key_versions.held(connection)
+        there = {name: await vault.keys.provider.versions(name) for name in {one.name for one in known}}
+        return [_listed(one, held, there=one.version in there[one.name]) for one in known]
+
+    found = with_vault(work)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("key", "version", "state", "made at", "holds", "destroy after"),
+        [
+            (
+                one.key,
+                one.version,
+                one.state,
+                f"{one.made_at:%Y-%m-%d %H:%M}",
+                [f"{count:,} {what}" for what, count in one.holds.items()],
+                None if one.destroy_after is None else f"{one.destroy_after:%Y-%m-%d}",
+            )
+            for one in found
+        ],
+    )
+
+
+@app.command()
+def rotate(
+    key: Key = Rotated.ROOT,
+    another: Annotated[
+        bool, typer.Option("--another", help="Make a new version though the last rotation is not complete.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have a new version of a key make all that is new, and make anew what the versions before it made.
+
+    Queries go on meanwhile. It may be stopped and run again: it goes on where it stopped. The version before
+    stays until `creditvault keys destroy`: older backups need it. The rotation is an entry of the log.
+
+    Example: `creditvault keys rotate --yes`
+    """
+    if not yes:
+        typer.confirm(f"A new version of the key {key} will make everything new. Go on?", abort=True)
+
+    async def work(vault: Vault) -> tuple[Rotation, int]:
+        rotation = await rotating.rotate(vault.log, vault.keys, key, operator(), another=another)
+        with progress("wrapping anew") as bar:
+            task = bar.task_ids[0]
+            return rotation, await rewrap(
+                vault.engine,
+                vault.keys.provider,
+                rotation.version,
+                lambda done, of: bar.update(task, completed=done, total=of),
+            )
+
+    rotation, done = with_vault(work)
+    if as_json:
+        print_json({**asdict(rotation), "wrapped_anew": done})
+        return
+    if rotation.entry is None:
+        typer.echo(f"version {rotation.version} of the key {key} was in use already; its rotation went on")
+    else:
+        typer.echo(
+            f"version {rotation.version} of the key {key} is in use now; entry {rotation.entry} says so"
+        )
+    typer.echo(f"{done:,} keys were wrapped anew")
+
+
+@app.command()
+def destroy(
+    key: Key,
+    version: Annotated[int, typer.Argument(min=1, help="A version that is retired and holds nothing.")],
+    backups_too: Annotated[
+        bool,
+        typer.Option("--backups-too", help="Also while backups may be kept that need it: they are lost."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Destroy a version of a key that nothing needs any more; no backup made while it was needed opens then.
+
+    Refused while anything in the database needs it, and for as long as backups are kept (35 days). The
+    destruction is an entry of the log.
+
+    Example: `creditvault keys destroy root 1 --yes`
+    """
+    if not yes:
+        typer.confirm(
+            f"Version {version} of the key {key} will be destroyed, and cannot be brought back. Go on?",
+            abort=True,
+        )
+
+    async def work(vault: Vault) -> int | None:
+        return await rotating.destroy(
+            vault.log, vault.keys, key, version, operator(), backups_too=backups_too
+        )
+
+    entry = with_vault(work)
+    if as_json:
+        print_json({"key": key, "version": version, "entry": entry})
+    elif entry is None:
+        typer.echo(f"version {version} of the key {key} was destroyed before; the provider was told again")
+    else:
+        typer.echo(f"version {version} of the key {key} is destroyed; entry {entry} says so")
+
+
+def _listed(one: KeyVersion, held: list[Held], *, there: bool) -> _Listed:
+    destroy_after = None
+    if one.destroyed_at is not None:
+        state = "destroyed here, not yet at the provider: destroy it again" if there else "destroyed"
+    elif not there:
+        state = "MISSING at the provider"
+    elif one.retired_at is None:
+        state = "in use"
+    elif one.emptied_at is None:
+        state = "retired, still needed"
+    else:
+        state = "retired"
+        destroy_after = not_needed_from(one.emptied_at)
+    holds = {each.what: each.count for each in held if (each.name, each.version) == (one.name, one.version)}
+    return _Listed(one.name, one.version, state, one.made_at, holds, destroy_after)
