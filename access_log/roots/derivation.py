@@ -3,7 +3,7 @@
 It is fed entries in order, in runs that were found sound; it knows nothing of where they come from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,12 +50,15 @@ class Derivation:
 
     Attributes:
         roots: All roots of the log of roots, each of which may follow the one before it.
+        met: Called with the number of each root that was found right, and the tree it is the root of, which
+            is only lent.
         milestone: The newest beginning of a month that was reached.
         frontier: The tree over the entries so far.
     """
 
     roots: Sequence[PrefixRoot]
     milestone: Milestone
+    met: Callable[[int, PrefixTree], None] = lambda _number, _tree: None
     frontier: Frontier = field(init=False)
     _next: int = field(init=False)
     _tree: PrefixTree = field(default_factory=PrefixTree, init=False)
@@ -146,6 +149,7 @@ class Derivation:
             )
         if root.prefix_root != self._tree.root():
             raise self._explained(number, root, following)
+        self.met(number, self._tree)
         self._next += 1
         self._agreed = root.size
         if root.kind is Kind.FINAL:

@@ -6,7 +6,7 @@
 (4) every crown is that of the root it names, which is one of its month.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import reading
-from access_log.errors import LogStateError, VerificationError
+from access_log.errors import VerificationError
 from access_log.findings import Findings
 from access_log.merkle import leaf_hash
+from access_log.prefix_tree import PrefixTree
 from access_log.rederive import CHUNK
-from access_log.roots.crown import REMEDY
+from access_log.roots.crown import REMEDY, slots_of
 from access_log.roots.derivation import Derivation, Milestone
 from access_log.roots.log import RootsLog
 from access_log.roots.sound import SoundRoots, sound_roots, wrong_tiles
@@ -60,12 +61,18 @@ async def examine_roots(
     await _check_tiles(connection, roots, sound, findings)  # (2)
     if end is None:
         return RootsExamined(roots=len(sound.roots))
+    crowns = (await connection.execute(CROWNS, {"log": roots.number})).all()
     try:
-        await _follow(connection, roots, sound, end, progress)  # (3)
+        derived = await _follow(connection, roots, sound, end, {row.root for row in crowns}, progress)  # (3)
     except VerificationError as error:
         findings.add(error.index, f"log of roots: {error.reason}")
         return RootsExamined(roots=len(sound.roots))
-    return RootsExamined(len(sound.roots), await _check_crowns(connection, roots, sound, findings))  # (4)
+    for month, index, slots in crowns:  # (4)
+        if derived.get(index) != slots or sound.roots[index].month != month:
+            findings.add(
+                None, f"log of roots: the crown of {month} is not that of a root of this month: {REMEDY}"
+            )
+    return RootsExamined(len(sound.roots), len(crowns))
 
 
 async def _check_tiles(
@@ -82,11 +89,26 @@ async def _check_tiles(
         findings.add(None, f"log of roots: a tile of level {level}, number {n}, is kept that no roots fill")
 
 
-async def _follow(
-    connection: AsyncConnection, roots: RootsLog, sound: SoundRoots, end: int, progress: Callable[[int], None]
-) -> None:
-    log = roots.log
-    derived = Derivation(sound.roots, Milestone.start(log.origin))
+async def _follow(  # noqa: PLR0917 -- the walk over the entries, and what is wanted of it
+    connection: AsyncConnection,
+    roots: RootsLog,
+    sound: SoundRoots,
+    end: int,
+    crowned: Collection[int],
+    progress: Callable[[int], None],
+) -> dict[int, bytes]:
+    """Derives every root from the entries; returns what must be kept of the crowns of some.
+
+    Raises:
+        VerificationError: A root does not follow from the entries.
+    """
+    log, slots = roots.log, {}
+
+    def met(number: int, tree: PrefixTree) -> None:
+        if number in crowned:
+            slots[number] = slots_of(tree)
+
+    derived = Derivation(sound.roots, Milestone.start(log.origin), met)
     derived.begin()
     for first in range(0, end, CHUNK):
         stop = min(first + CHUNK, end)
@@ -94,37 +116,4 @@ async def _follow(
         derived.take(entries, [leaf_hash(raw) for raw in entries])
         progress(stop)
     derived.close()
-
-
-async def _check_crowns(
-    connection: AsyncConnection, roots: RootsLog, sound: SoundRoots, findings: Findings
-) -> int:
-    crowns = (await connection.execute(CROWNS, {"log": roots.number})).all()
-    for month, index, slots in crowns:
-        if not await holds(connection, roots, sound, month, index, slots):
-            findings.add(
-                None,
-                f"log of roots: the crown of {month} is not that of a root of this month: {REMEDY}",
-            )
-    return len(crowns)
-
-
-async def holds(  # noqa: PLR0917 -- a crown's row, and where it is to be found
-    connection: AsyncConnection, roots: RootsLog, sound: SoundRoots, month: int, index: int, slots: bytes
-) -> bool:
-    """Whether a crown's row is what follows from the root it names, and that from the entries.
-
-    Args:
-        connection: Sees the log and its roots.
-        roots: The log of roots.
-        sound: Its roots.
-        month: Of the crown, yyyymm.
-        index: The root it names.
-        slots: What it holds.
-    """
-    if not 0 <= index < len(sound.roots) or sound.roots[index].month != month:
-        return False
-    try:
-        return await roots.slots(connection, sound.roots[index]) == slots
-    except LogStateError:
-        return False
+    return slots

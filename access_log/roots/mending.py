@@ -8,9 +8,10 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log.roots.examining import CROWNS, holds
+from access_log.errors import LogStateError
+from access_log.roots.examining import CROWNS
 from access_log.roots.log import RootsLog
-from access_log.roots.sound import sound_roots, wrong_tiles
+from access_log.roots.sound import SoundRoots, sound_roots, wrong_tiles
 from access_log.stored import set_tile
 from access_log.tiles import tile_path
 
@@ -51,9 +52,30 @@ async def mend_roots(connection: AsyncConnection, roots: RootsLog) -> list[str]:
     wrong = [
         month
         for month, index, slots in (await connection.execute(CROWNS, log)).all()
-        if not await holds(connection, roots, sound, month, index, slots)
+        if not await _holds(connection, roots, sound, month, index, slots)
     ]
     if wrong:
         done += [f"crown of {month}" for month in wrong]
         await connection.execute(_DROP_CROWNS, {**log, "first": min(wrong)})
     return done
+
+
+async def _holds(  # noqa: PLR0917 -- a crown's row, and where it is to be found
+    connection: AsyncConnection, roots: RootsLog, sound: SoundRoots, month: int, index: int, slots: bytes
+) -> bool:
+    """Whether a crown's row is what follows from the root it names, and that from the entries.
+
+    Args:
+        connection: Sees the log and its roots.
+        roots: The log of roots.
+        sound: Its roots.
+        month: Of the crown, yyyymm.
+        index: The root it names.
+        slots: What it holds.
+    """
+    if not 0 <= index < len(sound.roots) or sound.roots[index].month != month:
+        return False
+    try:
+        return await roots.slots(connection, sound.roots[index]) == slots
+    except LogStateError:
+        return False
