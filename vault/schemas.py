@@ -293,7 +293,8 @@ class CovertCountOut(BaseModel):
     opened: int = Field(description="Cases whose first query came in it.")
     standing: int = Field(description="Cases whose persons were not to be told yet when it ended.")
     disclosed: int = Field(description="Cases that were disclosed in it.")
-    index: int = Field(description="Of the entry that states this.")
+    origin: str = Field(description="Of the log that has the entry that states this.")
+    index: int = Field(description="Of that entry.")
     opening: dict[str, Any] = Field(description="Proves it: `python -m access_log check-opening`.")
 
 
@@ -310,6 +311,7 @@ class CovertCountsOut(BaseModel):
                             "opened": 2,
                             "standing": 5,
                             "disclosed": 1,
+                            "origin": "vault.example/log/2026",
                             "index": 4711,
                             "opening": {"v": 1, "type": 9},
                         }

@@ -43,7 +43,8 @@ class CovertCount:
         opened: cases whose first query came in it.
         standing: cases whose persons were not to be told yet when it ended.
         disclosed: cases that were disclosed in it.
-        index: of the entry that states this.
+        origin: of the log whose entry states this.
+        index: of that entry.
         opening: of that entry.
     """
 
@@ -51,6 +52,7 @@ class CovertCount:
     opened: int
     standing: int
     disclosed: int
+    origin: str
     index: int
     opening: Mapping[str, Any]
 
@@ -89,7 +91,13 @@ async def published(connection: AsyncConnection) -> list[CovertCount]:
     rows = await connection.execute(covert_count.select().order_by(covert_count.c.month.desc()))
     return [
         CovertCount(
-            row.month, row.opened, row.standing, row.disclosed, row.entry_index, json.loads(row.opening)
+            row.month,
+            row.opened,
+            row.standing,
+            row.disclosed,
+            row.origin,
+            row.entry_index,
+            json.loads(row.opening),
         )
         for row in rows
     ]
@@ -107,7 +115,12 @@ async def publish_counts(log: StoredLog, root: Path, size: int) -> None:
         FolderError: the folder cannot be written to, or another process publishes into it.
     """
     async with log.engine.connect() as connection:
-        counted = [asdict(one) for one in await published(connection) if one.index < size]
+        counted = [
+            asdict(one)
+            for one in await published(connection)
+            # Closed logs are published whole before.
+            if one.origin != log.origin or one.index < size
+        ]
     content = json.dumps({"months": counted}, ensure_ascii=False, separators=(",", ":")).encode()
     folder = DurableFolder(root)
     with folder.held():
@@ -121,5 +134,5 @@ async def _publish(log: Log, month: int, numbers: Mapping[str, int], index: int,
     async with log.engine.begin() as connection:
         await connection.execute(
             insert(covert_count).on_conflict_do_nothing(),
-            {"month": month, **numbers, "entry_index": index, "opening": opening},
+            {"month": month, **numbers, "origin": log.origin, "entry_index": index, "opening": opening},
         )

@@ -140,6 +140,7 @@ covert_count = Table(
     Column("disclosed", Integer, nullable=False),
     Column("entry_index", BigInteger, nullable=False),
     Column("opening", Text, nullable=False, comment="of that entry, JSON"),
+    Column("origin", Text, nullable=False, comment="of the log that has the entry"),
 )
 Index("covert_case_due", covert_case.c.ends_at, postgresql_where=covert_case.c.disclosed_at.is_(None))
 

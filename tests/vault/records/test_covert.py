@@ -303,6 +303,7 @@ async def test_how_many_cases_there_were_is_published_once_a_month(case: Covert,
     assert not await count_last_month(case.log)
     (month,) = (await case.served.http.get("/log/covert")).json()["months"]
     assert (month["opened"], month["standing"], month["disclosed"]) == (1, 1, 0)
+    assert month["origin"] == case.log.origin
     entry = Entry.decode((await stored_entries(case.log))[month["index"]])
     assert entry.type is EntryType.OPERATOR
     said = check_opening(entry, month["opening"])
@@ -316,3 +317,7 @@ async def test_how_many_cases_there_were_is_published_once_a_month(case: Covert,
     for _ in range(2):
         await publish_counts(case.log, folder, month["index"] + 1)
         assert json.loads((folder / "covert").read_bytes()) == {"months": [month]}
+    # One that a log before this one states does not wait for this one to grow.
+    case.as_owner("UPDATE vault.covert_count SET origin = 'creditvault.test/closed', entry_index = 1000000")
+    await publish_counts(case.log, folder, 1)
+    assert [one["index"] for one in json.loads((folder / "covert").read_bytes())["months"]] == [1_000_000]
