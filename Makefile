@@ -73,8 +73,8 @@ docs: setup ## Write the generated pages of docs/
 
 lock: ## Renew the lock files (needs uv; CUTOFF=YYYY-MM-DD)
 	@cd $(ROOT) && test -n "$(CUTOFF)" || { echo "name the newest day a release may have: make lock CUTOFF=2026-11-16" >&2; exit 2; }
-	@cd $(ROOT) && uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --exclude-newer $(CUTOFF) --extra embedded --group build pyproject.toml -o requirements.lock
-	@cd $(ROOT) && uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --exclude-newer $(CUTOFF) -c requirements.lock --extra embedded --group build --group dev pyproject.toml -o requirements-dev.lock
+	@cd $(ROOT) && uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --exclude-newer $(CUTOFF) --extra embedded --extra pkcs11 --group build pyproject.toml -o requirements.lock
+	@cd $(ROOT) && uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --exclude-newer $(CUTOFF) -c requirements.lock --extra embedded --extra pkcs11 --group build --group dev pyproject.toml -o requirements-dev.lock
 
 clean: ## Remove .venv and caches
 	@rm -rf $(VENV) $(NODE)/node_modules $(ROOT).hypothesis $(ROOT).mypy_cache $(ROOT).ruff_cache $(ROOT).pytest_cache

@@ -20,6 +20,7 @@ from access_log.log import Log
 from access_log.signing_keys import CosigningKey, SigningKey
 from access_log.verifier_keys import ML_DSA_44
 from tests import prepared
+from tests.openbao import OpenBao
 from vault.server.assembly import Vault, open_vault
 from vault.server.database import application_engine, migrate
 from vault.server.embedded import APPLICATION, DATABASE, OWNER, EmbeddedDatabase
@@ -55,6 +56,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CREDITVAULT_FAIL_ON_SKIP") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    """A key server of this test worker. Whoever seals or ends it starts one of their own."""
+    with OpenBao(tmp_path_factory.mktemp("openbao")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from sqlalchemy import URL, Engine, create_engine, make_url, text
 from demo.cast import gather
 from vault.crypto.keyfile import Argon2Cost
 from vault.crypto.keyring import FileKeyring
-from vault.server.assembly import open_vault, passphrase, set_up
+from vault.server.assembly import open_vault, set_up
 from vault.server.embedded import DATABASE, OWNER
+from vault.server.providers import passphrase
 from vault.server.settings import Settings
 
 CHEAP = Argon2Cost(memory_kib=8, iterations=1, lanes=1)

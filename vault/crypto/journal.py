@@ -170,7 +170,8 @@ class Journal:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
         if os.geteuid() == 0:
             # When root acts on a service's file, the service must still be able to use it.
-            status = self._keyring.stat()
+            # A keyring elsewhere than in a file has the owner of the folder.
+            status = (self._keyring if self._keyring.exists() else self._keyring.parent).stat()
             os.fchown(descriptor, status.st_uid, status.st_gid)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":

@@ -12,7 +12,6 @@ Who may do what, in which order:
 import asyncio
 import hmac
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +27,10 @@ from vault.crypto.errors import KeyringError, ProviderError, ProviderUnavailable
 from vault.crypto.fields import named
 from vault.crypto.journal import UNNAMED, Journal, Purpose
 from vault.crypto.keyfile import DEFAULT_COST, HEADER_SIZE, Argon2Cost, Keyfile, StoredKey
-from vault.crypto.provider import DestroyPolicy, KeyKind, Mac
+from vault.crypto.provider import NAME, NAME_RULE, DestroyPolicy, KeyKind, Mac, made_elsewhere
 from vault.crypto.replacing import locked, replace
 from vault.crypto.suites import ENABLED, HEADER, NONCE_SIZE, VERSION
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._/-]{0,99}")
 _NONCE_AT: Final = len(HEADER) + 4
 _BODY_AT: Final = _NONCE_AT + NONCE_SIZE
 T = TypeVar("T")
@@ -113,10 +111,15 @@ class FileKeyring:
         """A destroyed key is gone from the file at once."""
         return "now"
 
+    @property
+    def lag(self) -> float:
+        """None: every call looks at the file (3)."""
+        return 0
+
     async def create(self, name: str, kind: KeyKind = KeyKind.WRAP) -> int:
         """Make a new version of a key. See `KeyProvider.create`."""
-        if not _NAME.fullmatch(name):
-            raise KeyringError("a key's name has up to 100 lower-case letters, digits, and . _ / -")
+        if not NAME.fullmatch(name):
+            raise KeyringError(NAME_RULE)
         return await asyncio.to_thread(self._rewrite, partial(_add, self._path, name, kind))
 
     async def wrap(self, name: str, secret: bytes, aad: bytes) -> bytes:
@@ -189,6 +192,9 @@ class FileKeyring:
         """Return if the file is there and is the one in memory. See `KeyProvider.health`."""
         self._current()
 
+    async def close(self) -> None:
+        """Nothing is held that must be let go of. See `KeyProvider.close`."""
+
     def _current(self) -> _Loaded:
         """What the file holds now (3)."""
         if _read_header(self._path) != self._loaded.header:
@@ -249,8 +255,10 @@ class FileKeyring:
 
 
 def _stated_version(wrapped: bytes, position: int | None = None) -> int:
-    if len(wrapped) < _BODY_AT or wrapped[0] != VERSION or wrapped[1] not in ENABLED:
-        raise UnsealError("a wrapped key is of an unknown version or a suite not enabled", position)
+    if len(wrapped) < _BODY_AT or wrapped[1] not in ENABLED:
+        raise UnsealError("a wrapped key is too short, or of a suite that is not enabled", position)
+    if wrapped[0] != VERSION:
+        raise UnsealError(made_elsewhere(wrapped[0]), position)
     return int.from_bytes(wrapped[len(HEADER) : _NONCE_AT], "big")
 
 

@@ -4,12 +4,19 @@ Calls are asynchronous because most providers are a network away. Every error is
 says whether the same call may be repeated, except `UnsealError` for what does not open.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from vault.crypto.journal import UNNAMED, Purpose
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._/-]{0,99}")
+NAME_RULE: Final = "a key's name has up to 100 lower-case letters, digits, and . _ / -"
+
+MAKERS: Final = {1: "file", 2: "openbao", 3: "pkcs11"}
+"""The first byte of a wrap: the provider that made it."""
 
 
 class KeyKind(StrEnum):
@@ -49,8 +56,15 @@ class KeyProvider(Protocol):
         """When what `destroy` removes is gone."""
         ...
 
+    @property
+    def lag(self) -> float:
+        """For how many seconds this process may still use what another one destroyed or made newer."""
+        ...
+
     async def create(self, name: str, kind: KeyKind = KeyKind.WRAP) -> int:
         """Make a new version of a key, the first if there is none; durable when it returns.
+
+        Callers that make the first version at once may be told the same one.
 
         Raises:
             ProviderError: The name is of the other kind, or no key could be made.
@@ -137,6 +151,8 @@ class KeyProvider(Protocol):
     async def destroy(self, name: str, version: int | None = None) -> None:
         """Destroy one version of a key, or all; what is gone already is no error, so a job may repeat it.
 
+        A provider may refuse to destroy a version before the older ones.
+
         Raises:
             ProviderError: It could not be destroyed.
         """
@@ -157,3 +173,14 @@ class KeyProvider(Protocol):
             ProviderError: They cannot; the message says what to do.
         """
         ...
+
+    async def close(self) -> None:
+        """Let go of connections and sessions."""
+        ...
+
+
+def made_elsewhere(maker: int) -> str:
+    """Why a wrap of another provider does not open."""
+    if maker not in MAKERS:
+        return "a wrapped key is of an unknown version"
+    return f"a wrapped key was made by the key provider {MAKERS[maker]}: set CREDITVAULT_KEY_PROVIDER to it"

@@ -1,7 +1,7 @@
 """The rooms put together: what one worker process holds open."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from consent.rates import Rates
 from consent.record import Keeper
 from vault.catalogue import Catalogue, load_catalogue
 from vault.crypto.blind import CN_RIC, DEMO_ID
-from vault.crypto.keyring import FileKeyring
 from vault.errors import VaultError
 from vault.records.disclose import Disclosure
 from vault.records.enrol import Enrolment
@@ -49,18 +48,11 @@ from vault.records.watch import Measures
 from vault.rights.reapply import reapplier
 from vault.server import endings
 from vault.server.database import application_engine
+from vault.server.providers import first_provider, open_provider
 from vault.server.settings import Settings, archive_of
 from vault.server.token_keys import TokenKeys
 
 _events = structlog.get_logger()
-
-
-class PassphraseMissingError(VaultError):
-    """Nothing says what opens the keyring."""
-
-
-class KeyringLostError(VaultError):
-    """The keyring is missing, and the database holds keys that no other one opens."""
 
 
 class NoWitnessPolicyError(VaultError):
@@ -107,35 +99,6 @@ def schemes_of(settings: Settings) -> frozenset[str]:
     return frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC})
 
 
-def keyring(settings: Settings) -> FileKeyring:
-    """Opens the keyring.
-
-    Raises:
-        PassphraseMissingError: no passphrase is named.
-        KeyringError: the file is missing, unreadable, damaged, or the passphrase is wrong.
-    """
-    return FileKeyring.open(settings.keyring_path, passphrase(settings))
-
-
-def passphrase(settings: Settings) -> str:
-    """The keyring's passphrase.
-
-    Raises:
-        PassphraseMissingError: no passphrase is named, or its file cannot be read.
-    """
-    try:
-        found = settings.read_passphrase()
-    except OSError as error:
-        raise PassphraseMissingError(
-            f"the passphrase file {settings.passphrase_file} cannot be read: {error.strerror}"
-        ) from None
-    if not found:
-        raise PassphraseMissingError(
-            "no passphrase for the keyring: set CREDITVAULT_PASSPHRASE_FILE to a file of mode 0600 with it"
-        )
-    return found
-
-
 def measures(settings: Settings, catalogue: Catalogue) -> Measures:
     """From when on something about queries strikes one."""
     return Measures(
@@ -145,16 +108,6 @@ def measures(settings: Settings, catalogue: Catalogue) -> Measures:
         settings.watch_same_person,
         catalogue.timezone,
     )
-
-
-async def _first_keyring(settings: Settings, engine: AsyncEngine) -> FileKeyring:
-    """Makes the keyring of a new vault; in the place of a lost one it would open nothing."""
-    if await VaultKeys.exist(engine):
-        raise KeyringLostError(
-            f"the keyring {settings.keyring_path} is missing, and only it opens the keys of this database: "
-            "put it back from its newest copy, or name it in CREDITVAULT_KEYRING"
-        )
-    return FileKeyring.create_file(settings.keyring_path, passphrase(settings))
 
 
 async def set_up(settings: Settings, database_url: str, *, older_than_endings: bool = False) -> None:
@@ -171,19 +124,28 @@ async def set_up(settings: Settings, database_url: str, *, older_than_endings: b
     """
     engine = application_engine(database_url, settings)
     try:
-        provider = (
-            keyring(settings) if settings.keyring_path.exists() else await _first_keyring(settings, engine)
-        )
-        await VaultKeys.create(engine, provider)
-        keys = await VaultKeys.open(engine, provider)
-        log = await _log(settings, engine, keys)
-        await log.create()
-        await log.make_partitions_ahead()
-        await (await _roots(settings, log, keys)).create()
-        if older_than_endings and log.endings is not None and not log.endings.file.exists():
-            await endings.begin(log, log.endings.file, VAULT)
+        async with first_provider(settings, exists=await VaultKeys.exist(engine)) as provider:
+            await VaultKeys.create(engine, provider)
+            keys = await VaultKeys.open(engine, provider)
+            log = await _log(settings, engine, keys)
+            await log.create()
+            await log.make_partitions_ahead()
+            await (await _roots(settings, log, keys)).create()
+            if older_than_endings and log.endings is not None and not log.endings.file.exists():
+                await endings.begin(log, log.endings.file, VAULT)
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def _holding(settings: Settings, database_url: str) -> AsyncIterator[tuple[AsyncEngine, VaultKeys]]:
+    """The database, and the keys in it as the provider opens them."""
+    async with open_provider(settings) as provider:
+        engine = application_engine(database_url, settings)
+        try:
+            yield engine, await VaultKeys.open(engine, provider)
+        finally:
+            await engine.dispose()
 
 
 @asynccontextmanager
@@ -194,14 +156,13 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
         VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
     """
     catalogue = load_catalogue(settings.pack)
-    provider = keyring(settings)
-    engine = application_engine(database_url, settings)
-    witnessing = None
-    try:
-        keys = await VaultKeys.open(engine, provider)
+    async with AsyncExitStack() as held:
+        engine, keys = await held.enter_async_context(_holding(settings, database_url))
         log = await _log(settings, engine, keys)
         closed = await _closed(settings, engine, keys, log.number)
         witnessing = _witnessing(settings, log)
+        if witnessing is not None:
+            held.push_async_callback(witnessing.close)
         if settings.witness_mode == "sync":
             log.witnesses = witnessing
         await log.start()
@@ -243,10 +204,6 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             keeper=_keeper(settings, keys, catalogue),
             schemes=schemes,
         )
-    finally:
-        if witnessing is not None:
-            await witnessing.close()
-        await engine.dispose()
 
 
 @asynccontextmanager
@@ -256,13 +213,8 @@ async def open_log(settings: Settings, database_url: str) -> AsyncIterator[Log]:
     Raises:
         VaultError, CryptoError: what is missing or wrong, and what to do.
     """
-    provider = keyring(settings)
-    engine = application_engine(database_url, settings)
-    try:
-        keys = await VaultKeys.open(engine, provider)
+    async with _holding(settings, database_url) as (engine, keys):
         yield await _log(settings, engine, keys)
-    finally:
-        await engine.dispose()
 
 
 @asynccontextmanager
@@ -279,11 +231,8 @@ async def open_closing(
     Raises:
         VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
     """
-    provider = keyring(settings)
-    engine = application_engine(database_url, settings)
-    asked: list[Witnessing] = []
-    try:
-        keys = await VaultKeys.open(engine, provider)
+    async with AsyncExitStack() as held:
+        engine, keys = await held.enter_async_context(_holding(settings, database_url))
         logs = await _logs(engine)
         open_one = logs[-1] if logs else writes.Named(1, settings.log_origin, None)
         if open_one.origin == successor and len(logs) > 1:
@@ -302,14 +251,10 @@ async def open_closing(
         if settings.witness_mode == "sync":
             for log in (old, new):
                 if (witnessing := _witnessing(settings, log)) is not None:
-                    asked.append(witnessing)
+                    held.push_async_callback(witnessing.close)
                     log.witnesses = witnessing
         await new.signers.make(1)
         yield old, new, await _roots(settings, new, keys)
-    finally:
-        for each in asked:
-            await each.close()
-        await engine.dispose()
 
 
 @asynccontextmanager
@@ -321,14 +266,9 @@ async def open_roots(
     Raises:
         VaultError, CryptoError: what is missing or wrong, and what to do.
     """
-    provider = keyring(settings)
-    engine = application_engine(database_url, settings)
-    try:
-        keys = await VaultKeys.open(engine, provider)
+    async with _holding(settings, database_url) as (engine, keys):
         log = await _log(settings, engine, keys)
         yield log, await _roots(settings, log, keys), await _closed(settings, engine, keys, log.number)
-    finally:
-        await engine.dispose()
 
 
 async def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys) -> Log:

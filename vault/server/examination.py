@@ -21,8 +21,10 @@ from access_log.lock import OutsideLock
 from vault.catalogue import load_catalogue
 from vault.crypto.errors import CryptoError
 from vault.errors import VaultError
-from vault.server.assembly import keyring, open_vault
+from vault.records.keys import ROOT
+from vault.server.assembly import open_vault
 from vault.server.database import check_schema, database_urls
+from vault.server.providers import open_provider
 from vault.server.settings import Settings, is_loopback
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -84,7 +86,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Looks at one thing after the other; none that is wrong keeps the next from being looked at."""
     yield _catalogue(settings)
     yield _issuer(settings)
-    yield _keyring(settings)
+    yield _keys(settings)
     yield _outside_lock(settings)
     yield _endings(settings)
     yield _disk(settings)
@@ -126,15 +128,26 @@ def _issuer(settings: Settings) -> Check:
     )
 
 
-def _keyring(settings: Settings) -> Check:
+def _keys(settings: Settings) -> Check:
+    """The key provider answers, and has the root key if there is a vault already."""
+
+    async def look() -> tuple[int, ...]:
+        async with open_provider(settings) as provider:
+            await provider.health()
+            return await provider.versions(ROOT)
+
+    name = "keyring" if settings.key_provider == "file" else settings.key_provider
     try:
-        asyncio.run(keyring(settings).health())
+        versions = asyncio.run(look())
     except (VaultError, CryptoError) as error:
-        return Check("keyring", FAIL, str(error))
+        return Check(name, FAIL, str(error))
+    if settings.key_provider != "file":
+        held = f"version {versions[-1]} of its root key" if versions else "no root key yet"
+        return Check(name, OK, f"the key provider answers, and has {held}")
     folder = settings.keyring_path.resolve().parent
     if stat.S_IMODE(folder.stat().st_mode) & 0o022:
-        return Check("keyring", WARN, f"opens, but others may replace it: chmod go-w {folder}")
-    return Check("keyring", OK, f"{settings.keyring_path} opens, and is private")
+        return Check(name, WARN, f"opens, but others may replace it: chmod go-w {folder}")
+    return Check(name, OK, f"{settings.keyring_path} opens, and is private")
 
 
 def _outside_lock(settings: Settings) -> Check:
@@ -295,4 +308,4 @@ def _whole(settings: Settings, url: str) -> Check:
         return Check("vault", FAIL, str(error))
     except SQLAlchemyError as error:
         return _refused("vault", error)
-    return Check("vault", OK, "opens: keyring, database and outside lock belong together")
+    return Check("vault", OK, "opens: keys, database and outside lock belong together")

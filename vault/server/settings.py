@@ -137,7 +137,49 @@ class Settings(BaseSettings):
     witness_timeout_seconds: float = Field(
         5.0, gt=0, le=60, description="How long one request to a witness may take."
     )
-    keyring: Path | None = Field(None, description="File of the root keys. Unset: `home`/keyring.")
+    key_provider: str = Field(
+        "file",
+        pattern="^(file|openbao)$",
+        description="What holds the root keys: `file`, the keyring below; `openbao`, the transit engine of "
+        "an OpenBao or HashiCorp Vault server.",
+    )
+    key_cache_seconds: float = Field(
+        5.0,
+        ge=0,
+        le=60,
+        description="For how long what a key server or module opened is used again without asking it; each "
+        "use has its line in the journal. A key destroyed elsewhere may serve so much longer.",
+    )
+    openbao_url: str | None = Field(
+        None, description="Address of the key server, `https://…`; plain http on loopback alone."
+    )
+    openbao_mount: str = Field(
+        "transit",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$",
+        description="Where its transit engine is mounted.",
+    )
+    openbao_prefix: str = Field(
+        "creditvault",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,50}$",
+        description="What the names of this vault's keys there begin with; each vault has its own.",
+    )
+    openbao_token_file: Path | None = Field(
+        None,
+        description="File (mode 0600) with the token, which an agent may renew: it is read again when it "
+        "changes. Unset: the systemd credential `creditvault-openbao-token`.",
+    )
+    openbao_ca_file: Path | None = Field(
+        None, description="PEM file of the authority that signed its certificate. Unset: the system's."
+    )
+    openbao_namespace: str | None = Field(None, description="Its namespace, where it has some.")
+    openbao_timeout_seconds: float = Field(
+        5.0, gt=0, le=60, description="How long one request to it may take."
+    )
+    keyring: Path | None = Field(
+        None,
+        description="File of the root keys; the journal of unwraps stands beside it, whatever holds the "
+        "keys. Unset: `home`/keyring.",
+    )
     passphrase_file: Path | None = Field(
         None,
         description="File that holds the keyring's passphrase. Unset: the systemd credential "
@@ -239,6 +281,17 @@ class Settings(BaseSettings):
             raise ValueError("must be https outside loopback")
         return value
 
+    @field_validator("openbao_url")
+    @classmethod
+    def _key_server_is_https(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        loopback = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        if value is not None and (not parts.hostname or (parts.scheme != "https" and not loopback)):
+            raise ValueError("must be https://host:port, or http on loopback")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("must be an address alone")
+        return value
+
     @field_validator("proxies")
     @classmethod
     def _proxies_are_addresses(cls, value: str) -> str:
@@ -293,7 +346,17 @@ class Settings(BaseSettings):
         path = self.passphrase_file
         if path is not None and path.stat().st_mode & 0o077:
             raise PermissionError(errno.EACCES, "others can read it: chmod 600", str(path))
-        if path is None and (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
-            credential = Path(folder) / "creditvault-passphrase"
-            path = credential if credential.exists() else None
+        path = path or _credential("creditvault-passphrase")
         return path.read_text().rstrip("\n") if path is not None else None
+
+    @property
+    def openbao_token_path(self) -> Path | None:
+        """Where the key server's token is; None if nothing says."""
+        return self.openbao_token_file or _credential("creditvault-openbao-token")
+
+
+def _credential(name: str) -> Path | None:
+    """A systemd credential, if the unit has it."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder) / name if folder else None
+    return path if path is not None and path.exists() else None

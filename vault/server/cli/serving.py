@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from vault.errors import VaultError
-from vault.server.assembly import keyring, open_vault, set_up
+from vault.server.assembly import open_vault, set_up
 from vault.server.cli.output import AsJson, print_json
 from vault.server.database import check_schema, database_urls, migrate, older_than_endings
+from vault.server.providers import keyring, open_provider
 from vault.server.settings import Settings
 
 
@@ -59,7 +60,7 @@ def migrate_database(as_json: AsJson = False) -> None:
     Example: `creditvault migrate`
     """
     settings = Settings()
-    _require_passphrase(settings)
+    _require_keys(settings)
 
     async def make(url: str, before: str | None) -> str:
         await set_up(settings, url, older_than_endings=older_than_endings(before))
@@ -72,10 +73,16 @@ def migrate_database(as_json: AsJson = False) -> None:
         before, after = migrate(urls.owner)
         key = asyncio.run(make(urls.application, before))
     if as_json:
-        print_json({"before": before, "after": after, "keyring": str(settings.keyring_path), "log_key": key})
+        keys = {"provider": settings.key_provider, "keyring": None}
+        if settings.key_provider == "file":
+            keys["keyring"] = str(settings.keyring_path)
+        print_json({"before": before, "after": after, **keys, "log_key": key})
         return
     typer.echo(f"schema {before or 'none'} -> {after}; keys and log are ready")
-    typer.echo(f"keyring  {settings.keyring_path}: keep a copy apart from the database and its backups")
+    if settings.key_provider == "file":
+        typer.echo(f"keyring  {settings.keyring_path}: keep a copy apart from the database and its backups")
+    else:
+        typer.echo(f"keys     held by {settings.key_provider}: without it every record is lost")
     typer.echo(f"log key  {key}")
 
 
@@ -105,8 +112,11 @@ def demo(
     raise typer.Exit(run(once=once, port=port))
 
 
-def _require_passphrase(settings: Settings) -> None:
-    """Before anything is made: a keyring that is there opens, and for a new one there is a passphrase."""
+def _require_keys(settings: Settings) -> None:
+    """Before anything is made: the provider answers; a keyring opens, and for a new one is a passphrase."""
+    if settings.key_provider != "file":
+        asyncio.run(_require_answer(settings))
+        return
     if settings.keyring_path.exists():
         keyring(settings)
         return
@@ -119,3 +129,8 @@ def _require_passphrase(settings: Settings) -> None:
         f"(umask 077 && head -c 32 /dev/urandom | base64 > {file})`, then "
         f"`export CREDITVAULT_PASSPHRASE_FILE={file}` and run it again"
     )
+
+
+async def _require_answer(settings: Settings) -> None:
+    async with open_provider(settings) as provider:
+        await provider.health()

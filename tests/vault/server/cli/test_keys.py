@@ -13,7 +13,8 @@ from access_log.entry import Entry, EntryType
 from tests.vault.people import ENROLLED, OTHER, enrol, person
 from tests.vault.server.commands import CommandLine
 from vault.crypto.journal import UNNAMED
-from vault.server.assembly import Vault, keyring, open_vault
+from vault.server.assembly import Vault, open_vault
+from vault.server.providers import keyring
 
 Result = TypeVar("Result")
 

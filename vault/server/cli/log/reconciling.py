@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from vault.crypto.journal import Journal
 from vault.server.assembly import open_log
 from vault.server.cli.output import AsJson, print_json, progress
 from vault.server.database import check_schema, database_urls
+from vault.server.providers import journal
 from vault.server.reconciliation import (
     Differences,
     Unwraps,
@@ -74,8 +74,7 @@ async def _reconcile(receipts: Path | None, found: Differences) -> tuple[Unwraps
                     )
             with progress("journal") as bar:
                 task = bar.task_ids[0]
-                journal = Journal.of(settings.keyring_path)
                 unwraps = await reconcile_unwraps(
-                    log, journal, found, lambda done, of: bar.update(task, completed=done, total=of)
+                    log, journal(settings), found, lambda done, of: bar.update(task, completed=done, total=of)
                 )
             return unwraps, count

@@ -1,0 +1,129 @@
+"""The key provider the settings name, opened and closed again."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from vault.crypto.held import HeldKeys
+from vault.crypto.journal import Journal
+from vault.crypto.keyring import FileKeyring
+from vault.crypto.openbao import Transit
+from vault.crypto.openbao_server import OpenBaoServer, TokenFile
+from vault.crypto.provider import KeyProvider
+from vault.errors import VaultError
+from vault.records.keys import ROOT
+from vault.server.settings import Settings
+
+
+class PassphraseMissingError(VaultError):
+    """Nothing says what opens the keyring."""
+
+
+class KeyringLostError(VaultError):
+    """The root keys are missing, and the database holds keys that no others open."""
+
+
+class ProviderSettingsError(VaultError):
+    """A key provider is named, and not what it needs."""
+
+
+@asynccontextmanager
+async def open_provider(settings: Settings) -> AsyncIterator[KeyProvider]:
+    """Opens the key provider; nothing is asked of it yet.
+
+    Raises:
+        PassphraseMissingError, ProviderSettingsError: something it needs is not named.
+        ProviderError: it cannot be used.
+    """
+    if settings.key_provider == "file":
+        provider: KeyProvider = keyring(settings)
+    else:
+        provider = HeldKeys(_holder(settings), journal(settings), settings.key_cache_seconds)
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+@asynccontextmanager
+async def first_provider(settings: Settings, *, exists: bool) -> AsyncIterator[KeyProvider]:
+    """Opens the key provider of a vault that may be new: makes a keyring, or the folder of the journal.
+
+    Args:
+        settings: which one.
+        exists: whether the database holds keys already, which only the provider that wrapped them opens.
+
+    Raises:
+        KeyringLostError: it does, and the provider has no root key.
+        VaultError, ProviderError: as `open_provider`.
+    """
+    if settings.key_provider == "file":
+        if not settings.keyring_path.exists():
+            if exists:
+                raise KeyringLostError(
+                    f"the keyring {settings.keyring_path} is missing, and only it opens the keys of this "
+                    "database: put it back from its newest copy, or name it in CREDITVAULT_KEYRING"
+                )
+            FileKeyring.create_file(settings.keyring_path, passphrase(settings))
+    else:
+        settings.keyring_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with open_provider(settings) as provider:
+        if exists and not await provider.versions(ROOT):
+            raise KeyringLostError(
+                f"the key provider {settings.key_provider} has no root key, and the database holds keys that "
+                "only the root key which wrapped them opens: check CREDITVAULT_KEY_PROVIDER and the settings "
+                "that name its keys"
+            )
+        yield provider
+
+
+def journal(settings: Settings) -> Journal:
+    """The journal of unwraps, beside the keyring or where one would be."""
+    return Journal.of(settings.keyring_path)
+
+
+def keyring(settings: Settings) -> FileKeyring:
+    """Opens the keyring.
+
+    Raises:
+        PassphraseMissingError: no passphrase is named.
+        KeyringError: the file is missing, unreadable, damaged, or the passphrase is wrong.
+    """
+    return FileKeyring.open(settings.keyring_path, passphrase(settings))
+
+
+def passphrase(settings: Settings) -> str:
+    """The keyring's passphrase.
+
+    Raises:
+        PassphraseMissingError: no passphrase is named, or its file cannot be read.
+    """
+    try:
+        found = settings.read_passphrase()
+    except OSError as error:
+        raise PassphraseMissingError(
+            f"the passphrase file {settings.passphrase_file} cannot be read: {error.strerror}"
+        ) from None
+    if not found:
+        raise PassphraseMissingError(
+            "no passphrase for the keyring: set CREDITVAULT_PASSPHRASE_FILE to a file of mode 0600 with it"
+        )
+    return found
+
+
+def _holder(settings: Settings) -> Transit:
+    if settings.openbao_url is None:
+        raise ProviderSettingsError("no key server is named: set CREDITVAULT_OPENBAO_URL to its address")
+    token = settings.openbao_token_path
+    if token is None:
+        raise ProviderSettingsError(
+            "no token for the key server is named: set CREDITVAULT_OPENBAO_TOKEN_FILE to a file of mode 0600 "
+            "with it"
+        )
+    server = OpenBaoServer(
+        settings.openbao_url,
+        TokenFile(token),
+        ca_file=settings.openbao_ca_file,
+        namespace=settings.openbao_namespace,
+        timeout=settings.openbao_timeout_seconds,
+    )
+    return Transit(server, settings.openbao_mount, settings.openbao_prefix)
