@@ -57,7 +57,7 @@ def _proven(options: argparse.Namespace) -> VerifiedReceipt:
     """The entry, proven to be in the log by its receipt or by the log's own tiles."""
     named = (options.log is not None, options.index is not None)
     if options.receipt is not None and not any(named):
-        return verified(options)
+        return verified(options, reading.keys(options.log_key))
     if options.receipt is None and all(named):
         return entry_at(
             source_of(options.log, plain=options.plain_http), options.index, reading.keys(options.log_key)

@@ -1,6 +1,7 @@
 """`check-receipt`: check that an entry was logged."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from access_log.note import Signature, verify_note
 from access_log.payload import JSON
 from access_log.policy import Policy
 from access_log.receipt import MAX_RECEIPT, VerifiedReceipt, parse_receipt, verify_receipt
+from access_log.verifier_keys import VerifierKey
 
 _WORDS: Final = {
     EntryType.QUERY_PERMITTED: "a query that was permitted",
@@ -30,15 +32,14 @@ _WORDS: Final = {
 }
 
 
-def verified(options: argparse.Namespace) -> VerifiedReceipt:
-    """Read and verify the receipt a command was given as `receipt`.
+def verified(options: argparse.Namespace, keys: Sequence[VerifierKey]) -> VerifiedReceipt:
+    """Read and verify the receipt a command was given as `receipt`, with keys one trusts.
 
     Raises:
-        SourceError: Receipt or key cannot be read.
+        SourceError: The receipt cannot be read.
         FormatError: The receipt is malformed.
         VerificationError: It does not verify.
     """
-    keys = reading.keys(options.log_key)
     return verify_receipt(reading.text(options.receipt, MAX_RECEIPT, "the receipt"), keys)
 
 
@@ -85,23 +86,24 @@ def standing_of(receipt: VerifiedReceipt, policy: Policy, signatures: tuple[Sign
 
 def _arguments(parser: Parser) -> None:
     parser.add_argument("receipt", metavar="RECEIPT", help="the receipt's file")
-    log_key(parser)
+    log_key(parser, required=False)
     parser.add_argument(
         "--policy",
         metavar="FILE",
-        help="also say whether the checkpoint is witnessed as this policy asks, by whom and when",
+        help="also say whether the checkpoint is witnessed as this policy asks, by whom and when; its log "
+        "lines take the place of --log-key",
     )
 
 
 def _run(options: argparse.Namespace) -> Report:
-    receipt = verified(options)
+    policy = None if options.policy is None else reading.policy(options.policy)
+    keys = reading.log_keys(options.log_key, policy)
+    receipt = verified(options, keys)
     report = report_of(receipt)
-    if options.policy is None:
+    if policy is None:
         return report
-    policy = reading.policy(options.policy)
     note = parse_receipt(reading.text(options.receipt, MAX_RECEIPT, "the receipt")).note
-    trusted = (*reading.keys(options.log_key), *policy.log_keys, *policy.witness_keys)
-    _, signatures = verify_note(note, list(dict.fromkeys(trusted)))
+    _, signatures = verify_note(note, (*keys, *policy.witness_keys))
     return _with_standing(report, standing_of(receipt, policy, signatures))
 
 
@@ -129,7 +131,7 @@ COMMAND: Final = Command(
     does="check that an entry was logged",
     examples=(
         "check-receipt answer.receipt --log-key log.key",
-        "check-receipt answer.receipt --log-key log.key --policy witnesses.policy",
+        "check-receipt answer.receipt --policy witnesses.policy",
     ),
     arguments=_arguments,
     run=_run,

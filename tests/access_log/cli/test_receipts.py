@@ -27,7 +27,8 @@ def written(folder: Path, policy: str, *lines: str) -> list[str]:
     (folder / "policy").write_text(policy)
     note = SIGNER.sign(CHECKPOINT) + "".join(lines)
     (folder / "receipt").write_text(write_receipt(ENTRY, 0, (), note))
-    return ["check-receipt", str(folder / "receipt"), "--log-key", KEY, "--policy", str(folder / "policy")]
+    key = [] if policy.startswith("log ") else ["--log-key", KEY]
+    return ["check-receipt", str(folder / "receipt"), *key, "--policy", str(folder / "policy")]
 
 
 def checked(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[int, dict[str, Any]]:
@@ -65,13 +66,23 @@ def test_a_policy_that_asks_for_nothing_witnesses_nothing(
     assert found["status"] == "logged"
 
 
-def test_a_policys_own_log_key_is_asked_for_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_policys_own_log_key_is_the_one_that_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     decades = CosigningKey.from_seed(ORIGIN, ML_DSA_44, bytes(32))
     policy = f"log {decades.key}\n{POLICY}"
     lines = ONE.line(CHECKPOINT, NOW), TWO.line(CHECKPOINT, NOW)
-    assert checked(capsys, written(tmp_path, policy, *lines))[1]["status"] == "logged"
+    assert checked(capsys, written(tmp_path, policy, *lines))[0] == 1
     logged = (decades.line(CHECKPOINT, NOW), *lines)
     assert checked(capsys, written(tmp_path, policy, *logged))[1]["status"] == "witnessed"
+
+
+def test_keys_of_a_log_come_from_one_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = [*written(tmp_path, f"log {KEY}\n{POLICY}"), "--log-key", KEY]
+    assert cli.main(both) == 2
+    assert "leave --log-key out" in capsys.readouterr().err
+    assert cli.main(both[:2]) == 2
+    assert "give the log's key with --log-key" in capsys.readouterr().err
 
 
 def test_a_cosignature_over_something_else_is_tampering(
