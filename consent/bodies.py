@@ -274,23 +274,51 @@ def _checked(new: NewBody) -> dict[str, Any]:
         uscc = credit_code.validate(new.uscc)
     except ValidationError as error:
         raise InvalidError("the unified social credit code is not valid: check its 18 characters") from error
-    if not set(new.capacities) <= set(CAPACITIES) or not new.capacities:
-        raise InvalidError(f"the capacities must be of {', '.join(CAPACITIES)}, and at least one")
-    if not all(_is_redirect_uri(uri) for uri in new.redirect_uris):
-        raise InvalidError("each redirect URI must be https, or http on loopback, without fragment")
+    capacities, uris = checked_capacities(new.capacities), checked_uris(new.redirect_uris)
     return {
         "uscc": uscc,
         "name": terms.text(new.name, "body's name"),
         "kind": terms.code(new.kind, "kind of body"),
-        "contact": {
-            "address": terms.text(new.contact.address, "contact address"),
-            "contact": terms.text(new.contact.contact, "contact for citizens"),
-        },
+        "contact": checked_contact(new.contact),
         "jwks": public_keys(new.jwks),
         "jwks_uri": new.jwks_uri,
-        "redirect_uris": list(new.redirect_uris),
+        "redirect_uris": uris,
         "purposes": terms.purposes(new.purposes),
-        "capacities": sorted(set(new.capacities)),
+        "capacities": capacities,
+    }
+
+
+def checked_capacities(capacities: Collection[str]) -> list[str]:
+    """Capacities in order.
+
+    Raises:
+        InvalidError: there is none, or one that does not exist.
+    """
+    if not set(capacities) <= set(CAPACITIES) or not capacities:
+        raise InvalidError(f"the capacities must be of {', '.join(CAPACITIES)}, and at least one")
+    return sorted(set(capacities))
+
+
+def checked_uris(uris: Collection[str]) -> list[str]:
+    """Redirect URIs as the register keeps them.
+
+    Raises:
+        InvalidError: a code may not be sent to one of them.
+    """
+    if not all(_is_redirect_uri(uri) for uri in uris):
+        raise InvalidError("each redirect URI must be https, or http on loopback, without fragment")
+    return list(uris)
+
+
+def checked_contact(contact: Contact) -> dict[str, str]:
+    """A contact as the register keeps it.
+
+    Raises:
+        InvalidError: a part of it says nothing.
+    """
+    return {
+        "address": terms.text(contact.address, "contact address"),
+        "contact": terms.text(contact.contact, "contact for citizens"),
     }
 
 

@@ -23,10 +23,12 @@ class Actor:
     Attributes:
         name: for instance `operator:zhang.wei`, `registrar:<uuid>`, `subject:<uuid>`.
         role: as a reader of the log will see it, for instance `operator`.
+        signed: what the document states of the statements behind the act: name and value.
     """
 
     name: str
     role: str
+    signed: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def subject(cls, subject_id: UUID) -> "Actor":
@@ -77,6 +79,7 @@ async def write_register_event(
             "actor": actor.name,
             "actor_role": actor.role,
             **content,
+            **dict(actor.signed),
         }
     )
     await writing.connection.execute(

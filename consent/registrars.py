@@ -10,11 +10,11 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.log import Writing
-from consent import terms
+from consent import statements, terms
 from consent.endings import Kind
-from consent.errors import InvalidError, StateError, UnknownError
+from consent.errors import InvalidError, StateError, StatementError, UnknownError
 from consent.journal import Actor, write_register_event
-from consent.statements import import_registrar_key
+from consent.statements import Claimed, import_registrar_key
 from consent.tables import registrar
 
 
@@ -94,6 +94,19 @@ async def read_registrar(connection: AsyncConnection, registrar_id: UUID) -> Reg
     found = await connection.execute(select(registrar).where(registrar.c.registrar_id == registrar_id))
     row = found.mappings().one_or_none()
     return None if row is None else Registrar(**row)
+
+
+async def require_signatory(connection: AsyncConnection, claimed: Claimed, now: datetime) -> Registrar:
+    """The active registrar whose statement this proves to be.
+
+    Raises:
+        StatementError: it is nobody's, or does not verify.
+    """
+    found = await read_registrar(connection, claimed.statement.registrar)
+    if found is None or found.status != "active":
+        raise StatementError("the statement names no active registrar")
+    statements.verify(claimed, found.jwk, now)
+    return found
 
 
 async def list_registrars(connection: AsyncConnection) -> list[Registrar]:

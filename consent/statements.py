@@ -1,4 +1,4 @@
-"""What registrars sign: statements that propose, approve or revoke a statutory authorization.
+"""What registrars sign: statements about authorizations and every other act on a register, and to read one.
 
 A statement is a compact JWS (RFC 7515) made with the registrar's own registered key, by ES256 or Ed25519:
 
@@ -7,9 +7,16 @@ A statement is a compact JWS (RFC 7515) made with the registrar's own registered
               "content": "<the terms, JSON text>", "content_sha256": "<hex>"}
              {"act": "approve", "v": 1, …, "content_sha256": "<hex>"}
              {"act": "revoke",  "v": 1, …, "reason": "<text>"}
+             {"act": "order", "v": 1, "vault": "<issuer>", "order": "<uuid>", "registrar": "<uuid>",
+              "at": "<RFC 3339>", "content": "<an act (acts.py), JSON text>", "content_sha256": "<hex>"}
+             {"act": "agree", "v": 1, "vault": "<issuer>", "order": "<uuid>", …, "content_sha256": "<hex>"}
+             {"act": "ask", "v": 1, "vault": "<issuer>", "id": "<uuid>", …, "what": "…", "of": "<uuid>"}
+             {"act": "name", "v": 1, "vault": "<issuer>", "id": "<uuid>", …, "scheme": "…", "number": "…"}
 
-`content_sha256` is over the UTF-8 bytes of `content` as they stand, so nothing is serialized anew to compare
-it; an approval names the same digest and so approves these terms and no others.
+An authorization, a body and a legal basis have ids of one vault alone, which binds the first three to it; the
+others name their vault. `content_sha256` is over the UTF-8 bytes of `content` as they stand, so nothing is
+serialized anew to compare it; an approval or agreement names the same digest and so is to these terms and no
+others.
 """
 
 import hashlib
@@ -32,6 +39,10 @@ from consent.oauth.errors import KeyPolicyError, SignatureError
 
 TYPE = "creditvault-statement"
 LONGEST_CONTENT = 12_000
+USED_WITHIN = timedelta(days=1)
+"""How soon an order or an agreement reaches the vault: whoever signs may have no network there."""
+ASKED_WITHIN = timedelta(minutes=5)
+"""How soon a question does; it answers once."""
 
 RegistrarKey = ECKey | OKPKey
 
@@ -40,6 +51,7 @@ _MAX_AHEAD = timedelta(seconds=60)
 _MAX_AGE = timedelta(days=30)
 _Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 _Instant = Annotated[datetime, Meta(tz=True)]
+_Vault = Annotated[str, Meta(max_length=500)]
 
 
 class Proposal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="act", tag="propose"):
@@ -86,7 +98,66 @@ class Revocation(
     reason: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
-Statement = Proposal | Approval | Revocation
+class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="act", tag="order"):
+    """A registrar orders an act on a register (acts.py); one of weight waits for another's agreement."""
+
+    v: Literal[1] = 1
+    vault: _Vault
+    order: UUID
+    registrar: UUID
+    at: _Instant
+    content: Annotated[str, Meta(max_length=LONGEST_CONTENT)]
+    content_sha256: _Hex
+
+    @classmethod
+    def of(cls, vault: str, order: UUID, registrar: UUID, at: datetime, content: str) -> "Order":
+        """An order of this content, its digest computed."""
+        return cls(
+            vault=vault,
+            order=order,
+            registrar=registrar,
+            at=at,
+            content=content,
+            content_sha256=content_digest(content),
+        )
+
+
+class Agreement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="act", tag="agree"):
+    """Another registrar agrees to exactly the act with this digest."""
+
+    v: Literal[1] = 1
+    vault: _Vault
+    order: UUID
+    registrar: UUID
+    at: _Instant
+    content_sha256: _Hex
+
+
+class Asking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="act", tag="ask"):
+    """A registrar asks for what of a register is not public."""
+
+    v: Literal[1] = 1
+    vault: _Vault
+    id: UUID
+    registrar: UUID
+    at: _Instant
+    what: Annotated[str, Meta(max_length=32)]
+    of: UUID | None = None
+
+
+class Naming(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="act", tag="name"):
+    """A registrar asks under which id a person is known here, in order to name them in an act."""
+
+    v: Literal[1] = 1
+    vault: _Vault
+    id: UUID
+    registrar: UUID
+    at: _Instant
+    scheme: Annotated[str, Meta(max_length=32)]
+    number: Annotated[str, Meta(max_length=64)]
+
+
+Statement = Proposal | Approval | Revocation | Order | Agreement | Asking | Naming
 _DECODER: msgspec.json.Decoder[Statement] = msgspec.json.Decoder(Statement)
 
 
@@ -156,7 +227,9 @@ def read_statement(compact: str) -> Claimed:
         statement = _DECODER.decode(unverified.payload)
     except (SignatureError, msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StatementError("this is not a signed statement: sign it with the statement command") from error
-    if isinstance(statement, Proposal) and statement.content_sha256 != content_digest(statement.content):
+    if isinstance(statement, Proposal | Order) and statement.content_sha256 != content_digest(
+        statement.content
+    ):
         raise StatementError("the statement's digest is not that of its content: sign the content again")
     return Claimed(statement, compact, unverified)
 
@@ -187,3 +260,16 @@ def verify(claimed: Claimed, jwk: object, now: datetime) -> None:
     # (3) The time: a statement is used soon, so that none lies in a drawer for a better day.
     if not now - _MAX_AGE <= claimed.statement.at <= now + _MAX_AHEAD:
         raise StatementError("the statement is more than 30 days old, or from the future: sign it again")
+
+
+def require_fresh(statement: Order | Agreement | Asking | Naming, vault: str, now: datetime) -> None:
+    """Requires that a statement was made for this vault, and lately. Its signature is verified apart.
+
+    Raises:
+        StatementError: it is for another vault, or too old.
+    """
+    if statement.vault != vault:
+        raise StatementError("the statement was made for another vault: sign it with this one's issuer")
+    reading = isinstance(statement, Asking | Naming)
+    if statement.at < now - (ASKED_WITHIN if reading else USED_WITHIN):
+        raise StatementError("the statement is too old: sign it again")

@@ -21,7 +21,7 @@ from consent.bases import LegalBasis, read_basis
 from consent.endings import Kind
 from consent.errors import InvalidError, StateError, StatementError, UnknownError
 from consent.journal import Actor, write_register_event
-from consent.registrars import Registrar, read_registrar
+from consent.registrars import Registrar, read_registrar, require_signatory
 from consent.statements import Approval, Claimed, Proposal, Revocation, content_digest, read_statement
 from consent.tables import authorization, body
 
@@ -108,8 +108,8 @@ async def propose(writing: Writing, compact: str) -> UUID:
     proposal = claimed.statement
     if not isinstance(proposal, Proposal):
         raise StatementError("this statement is no proposal")
-    proposer = await _verified(writing, claimed)
-    proposed = _read_terms(proposal.content)
+    proposer = await require_signatory(writing.connection, claimed, writing.now)
+    proposed = read_terms(proposal.content)
     await _check_terms(writing, proposed)
     if await _read_row(writing.connection, proposal.authorization) is not None:
         raise StateError("an authorization with this id exists already: propose under a new one")
@@ -170,7 +170,7 @@ async def approve(writing: Writing, authorization_id: UUID, compact: str) -> Non
     row = await _require_row(writing.connection, authorization_id)
     if row["state"] != "proposed":
         raise StateError(f"this authorization is {row['state']}: only a proposed one can be approved")
-    approver = await _verified(writing, claimed)
+    approver = await require_signatory(writing.connection, claimed, writing.now)
     # (1) What is approved is this authorization, to the byte what was proposed.
     if approval.authorization != authorization_id or approval.content_sha256 != content_digest(
         row["content"]
@@ -220,7 +220,7 @@ async def revoke(writing: Writing, authorization_id: UUID, compact: str) -> None
     revocation = claimed.statement
     if not isinstance(revocation, Revocation) or revocation.authorization != authorization_id:
         raise StatementError("this statement does not revoke this authorization")
-    registrar = await _verified(writing, claimed)
+    registrar = await require_signatory(writing.connection, claimed, writing.now)
     content = {"reason": revocation.reason, "revocation_sha256": claimed.digest}
     await _revoke(writing, authorization_id, _as_actor(registrar), content, compact)
 
@@ -250,15 +250,6 @@ async def list_authorizations(
     if body_id is not None:
         statement = statement.where(authorization.c.body_id == body_id)
     return [_authorization(row) for row in (await connection.execute(statement)).mappings()]
-
-
-async def _verified(writing: Writing, claimed: Claimed) -> Registrar:
-    """The active registrar whose statement this proves to be."""
-    registrar = await read_registrar(writing.connection, claimed.statement.registrar)
-    if registrar is None or registrar.status != "active":
-        raise StatementError("the statement names no active registrar")
-    statements.verify(claimed, registrar.jwk, writing.now)
-    return registrar
 
 
 async def _check_proposal(writing: Writing, proposal: Claimed, row: RowMapping) -> None:
@@ -352,7 +343,12 @@ async def _require_row(connection: AsyncConnection, authorization_id: UUID) -> R
     return row
 
 
-def _read_terms(content: str) -> Terms:
+def read_terms(content: str) -> Terms:
+    """The terms of a proposal, from its content.
+
+    Raises:
+        InvalidError: they are of another form.
+    """
     try:
         return _TERMS.decode(content)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -366,7 +362,7 @@ def _as_actor(registrar: Registrar) -> Actor:
 def _authorization(row: RowMapping) -> Authorization:
     return Authorization(
         authorization_id=row["authorization_id"],
-        terms=_read_terms(row["content"]),
+        terms=read_terms(row["content"]),
         state=row["state"],
         proposer_id=row["proposer_id"],
         proposed_at=row["proposed_at"],

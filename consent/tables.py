@@ -8,6 +8,7 @@ person: they lead their primary keys with `subject_id`.
 """
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -162,6 +163,38 @@ authorization = Table(
     ),
 )
 
+register_order = Table(
+    "register_order",
+    metadata,
+    Column("order_id", Uuid, primary_key=True),
+    Column("act", Text, nullable=False, comment="what it orders, as `do` names it"),
+    Column("pair", Boolean, nullable=False, comment="whether it needs two registrars"),
+    Column("state", Text, nullable=False),
+    Column("content", Text, nullable=False, comment="the act, to the byte as signed"),
+    Column("statement", Text, nullable=False, comment="JWS compact"),
+    Column("registrar_id", ForeignKey(registrar.c.registrar_id), nullable=False),
+    Column("thumbprint", Text, nullable=False),
+    Column("ordered_at", DateTime(timezone=True), nullable=False),
+    Column("agreement", Text, comment="JWS compact"),
+    Column("agreed_by", ForeignKey(registrar.c.registrar_id)),
+    Column("agreed_thumbprint", Text),
+    Column("agreed_at", DateTime(timezone=True)),
+    Column("object_id", Uuid, comment="what the act was about or made"),
+    # Four eyes stand in the database too, as for an authorization.
+    CheckConstraint("agreed_by <> registrar_id", name="two_registrars"),
+    CheckConstraint("agreed_thumbprint <> thumbprint", name="two_keys"),
+    CheckConstraint(
+        "num_nulls(agreement, agreed_by, agreed_thumbprint, agreed_at) IN (0, 4)", name="whole_agreement"
+    ),
+    CheckConstraint(
+        "CASE state WHEN 'waiting' THEN pair AND agreement IS NULL AND object_id IS NULL"
+        " WHEN 'dropped' THEN pair AND agreement IS NULL AND object_id IS NULL"
+        " WHEN 'done' THEN pair = (agreement IS NOT NULL) AND object_id IS NOT NULL ELSE false END",
+        name="state",
+    ),
+    comment="acts on registers that registrars signed; the state of each is what it came to",
+)
+
 authorization_use = Table(
     "authorization_use",
     metadata,
@@ -292,7 +325,9 @@ register_event = Table(
     "register_event",
     metadata,
     Column("event_id", Uuid, primary_key=True),
-    Column("object_id", Uuid, nullable=False, comment="body, officer, registrar, basis or authorization"),
+    Column(
+        "object_id", Uuid, nullable=False, comment="body, officer, registrar, basis, authorization or order"
+    ),
     Column("event", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("document", Text, nullable=False, comment="JSON; its SHA-256 stands in the access log"),

@@ -88,11 +88,12 @@ async def gather(log: Log, keys_file: Path) -> Cast:
     for number, role in enumerate(ROLES):
         key = OKPKey.import_key(drawn["bodies"][role.code])
         cast.players[role.code] = await _player(log, role, key, _credit_code(number))
+    basis_id = await _enforcement_act(log)
     for name, each in drawn["registrars"].items():
         key = OKPKey.import_key(each)
         cast.registrar_keys.append(key)
         cast.registrar_ids.append(await _registrar(log, name, key))
-    await _authorize_the_court(log, cast)
+    await _authorize_the_court(log, cast, basis_id)
     return cast
 
 
@@ -159,9 +160,8 @@ async def _enforcement_act(log: Log) -> UUID:
         )
 
 
-async def _authorize_the_court(log: Log, cast: Cast) -> None:
+async def _authorize_the_court(log: Log, cast: Cast, basis_id: UUID) -> None:
     """The court's statutory authorization: proposed by one registrar, approved by the other."""
-    basis_id = await _enforcement_act(log)
     async with log.engine.connect() as connection:
         standing = await statutes.read_authorization(connection, cast.authorization)
     if standing is None:

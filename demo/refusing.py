@@ -16,6 +16,7 @@ from demo.consenting import KEPT_BACK, Consented
 from demo.enforcing import Enforced, court_inquiry
 from demo.narrator import Narrator
 from demo.people import CITIZEN, NEIGHBOUR, STRANGER
+from demo.registrars import reinstate
 from demo.stage import Stage
 
 _OTHER_PURPOSE = "credit-review"
@@ -120,5 +121,4 @@ async def _suspended(stage: Stage, code: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        async with log.writing() as writing:
-            await bodies.reinstate_body(writing, body_id, "part of the demo", OPERATOR)
+        await reinstate(stage.vault, stage.cast, body_id, "part of the demo")

@@ -11,10 +11,11 @@ import httpx
 
 from access_log.checkpoint import VerifierKey
 from consent import bodies
-from demo.cast import OPERATOR, Cast, gather
+from demo.cast import Cast, gather
 from demo.client import BodyClient
 from demo.home import passphrase_file
 from demo.narrator import Narrator
+from demo.registrars import keep_keys, reinstate
 from demo.server import HOST, ServerProcess, choose_port, command
 from demo.tamperer import Tamperer
 from vault.server.assembly import Vault, open_vault, set_up
@@ -118,6 +119,7 @@ async def stage(
             httpx.AsyncClient(base_url=settings.issuer, timeout=_REQUEST_SECONDS, trust_env=False) as http,
         ):
             cast = await gather(vault.log, home / "cast.json")
+            keep_keys(cast, home)
             await _reinstate(vault, cast)
             await server.wait_until_ready(settings.issuer)
             yield Stage(
@@ -141,8 +143,7 @@ async def _reinstate(vault: Vault, cast: Cast) -> None:
     players = {player.body_id for player in cast.players.values()}
     for body in suspended:
         if body.body_id in players:
-            async with vault.log.writing() as writing:
-                await bodies.reinstate_body(writing, body.body_id, "the demo was cut off", OPERATOR)
+            await reinstate(vault, cast, body.body_id, "the demo was cut off")
 
 
 def _settings(home: Path, database_url: str, port: int) -> Settings:

@@ -35,6 +35,7 @@ _OUR_NAMES = frozenset(
         "case_reference",
         "reason",
         "consent_id",
+        "statement",
     }
 )
 _events = structlog.get_logger()
@@ -53,6 +54,7 @@ INVALID = Problem("invalid-request", HTTPStatus.BAD_REQUEST, "The request is not
 UNAUTHENTICATED = Problem("unauthenticated", HTTPStatus.UNAUTHORIZED, "No valid token and proof")
 REFUSED = Problem("refused", HTTPStatus.FORBIDDEN, "A rule refuses this query")
 FORBIDDEN = Problem("forbidden", HTTPStatus.FORBIDDEN, "This token does not allow that")
+STATEMENT = Problem("statement-refused", HTTPStatus.FORBIDDEN, "The registrar's statement does not hold")
 NOT_FOUND = Problem("not-found", HTTPStatus.NOT_FOUND, "There is nothing here")
 NOT_ALLOWED = Problem("method-not-allowed", HTTPStatus.METHOD_NOT_ALLOWED, "Another method is needed")
 CONFLICT = Problem("conflict", HTTPStatus.CONFLICT, "It stands otherwise already")
@@ -66,8 +68,8 @@ UNAVAILABLE = Problem("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "The vault 
 INTERNAL = Problem("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "The vault failed")
 
 ALL = (
-    INVALID, UNAUTHENTICATED, REFUSED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_LARGE, MEDIA_TYPE,
-    KEY_REUSED, TOO_FAST, UNAVAILABLE, INTERNAL,
+    INVALID, UNAUTHENTICATED, REFUSED, FORBIDDEN, STATEMENT, NOT_FOUND, NOT_ALLOWED, CONFLICT, TOO_LARGE,
+    MEDIA_TYPE, KEY_REUSED, TOO_FAST, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
 

@@ -381,4 +381,4 @@ def test_terms_without_a_delay_read_as_they_always_did() -> None:
         '"purposes":["a"],"fields":["FIN.type"],"scope":{"kind":"any"},"per_day":1,"per_case":null,'
         '"valid_from":"2026-01-01T00:00:00Z","valid_until":"2026-02-01T00:00:00Z"}'
     )
-    assert statutes._read_terms(text).delayed_notice is None
+    assert statutes.read_terms(text).delayed_notice is None

@@ -19,6 +19,7 @@ from vault.furnishing.published import PublishedCatalogue
 from vault.inspection.api import inspection_router
 from vault.problems import add_problem_handlers, unavailable
 from vault.records.hashing import IdentifierHasher
+from vault.registers.api import registers_router
 from vault.server.assembly import Vault
 from vault.server.description import describe
 from vault.server.metrics import expiry_metrics, witness_metrics, worker_metrics
@@ -48,6 +49,7 @@ def build_app(vault: Vault) -> FastAPI:
             {"name": "records", "description": "Furnishers hand in records."},
             {"name": "inspection", "description": "Inspectors read the log; each use is logged."},
             {"name": "register", "description": "The public register of bodies."},
+            {"name": "registers", "description": "Registrars hand in what they signed."},
             {"name": "me", "description": "A signed-in person's own view."},
             {"name": "log", "description": "The access log, for anyone (C2SP tlog-tiles)."},
             {"name": "OAuth", "description": "Authorization server (FAPI 2.0)."},
@@ -77,6 +79,7 @@ def build_app(vault: Vault) -> FastAPI:
     for router in portal.routers:
         app.include_router(router)
     app.include_router(register_router(vault.engine))
+    app.include_router(registers_router(vault.log, vault.profile.issuer, vault.codes))
     app.include_router(copies_router(vault.keeper.signer))
     app.include_router(covert_router(vault.engine))
     app.include_router(succession_router(vault.log, [each.log for each in vault.closed]))

@@ -25,6 +25,7 @@ from access_log.stored_log import StoredLog
 from access_log.verifier_keys import VerifierKey
 from access_log.web import Website
 from access_log.witness.witnessing import Witnessing, shown, urls_of
+from consent.carrying_out import Codes
 from consent.copies import CopySigner
 from consent.journal import VAULT
 from consent.oauth.dpop import Nonces
@@ -87,6 +88,12 @@ class Vault:
     token_keys: TokenKeys
     keeper: Keeper
     schemes: frozenset[str]
+
+    @property
+    def codes(self) -> Codes:
+        """What acts on registers may name."""
+        known = self.catalogue
+        return Codes(known.purposes, known.body_kinds, known.fields, known.categories, known.pack.code)
 
     @property
     def logs(self) -> tuple[StoredLog, ...]:

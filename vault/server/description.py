@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from vault import schemas
 from vault.inspection import schemas as inspection_schemas
+from vault.registers import schemas as registers_schemas
 from vault.schemas import ProblemOut
 from vault.server.portal import schemas as own_schemas
 
@@ -57,7 +58,9 @@ def _mend(document: dict[str, Any]) -> None:
 
 def _restore_examples(described: dict[str, Any]) -> None:
     """FastAPI takes null members out of examples, which then lack what their schema requires."""
-    for name, model in {**vars(schemas), **vars(own_schemas), **vars(inspection_schemas)}.items():
+    rooms = (schemas, own_schemas, inspection_schemas, registers_schemas)
+    described_by = {name: model for room in rooms for name, model in vars(room).items()}
+    for name, model in described_by.items():
         if name in described and isinstance(model, type) and issubclass(model, BaseModel):
             extra = model.model_config.get("json_schema_extra")
             if isinstance(extra, dict):

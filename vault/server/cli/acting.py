@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import pwd
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,9 +65,3 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 -- whoever reads it checks it
     if not isinstance(found, dict):
         raise typer.BadParameter(f"{path} is not a JSON object")
     return found
-
-
-def require_known(codes: Collection[str], known: Collection[str], option: str) -> None:
-    """Refuses what the catalogue does not hold: a register would keep it, and every query then fail."""
-    if not all(code in known for code in codes):
-        raise typer.BadParameter(f"the catalogue has no such code; use {', '.join(known)}", param_hint=option)

@@ -1,23 +1,34 @@
 """Commands about statutory authorizations: proposed by one registrar, approved by another, revoked by any."""
 
-import stat
 import sys
-from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID, uuid4
 
+import msgspec
 import typer
 
 from access_log.log import Writing
 from consent import statutes
-from consent.statements import Approval, Proposal, Revocation, content_digest, sign_statement
+from consent.handing_in import hand_in
+from consent.statements import Approval, Proposal, Revocation, content_digest
 from consent.statutes import AnyPerson, Authorization, Delay, NamedPersons, PersonsOfCases, Terms
 from vault.records.query import parse_identifier
 from vault.server.assembly import Vault
-from vault.server.cli.acting import change, operator, read_json, require_known, with_vault
+from vault.server.cli.acting import change, operator, with_vault
 from vault.server.cli.output import AsJson, examples, print_json, print_table
+from vault.server.cli.signing import (
+    KeyFile,
+    MaybeKey,
+    MaybeRegistrar,
+    RegistrarId,
+    Server,
+    Signing,
+    maybe_signing,
+    send,
+    signing,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,10 +39,7 @@ app = typer.Typer(
     ),
 )
 AuthorizationId = Annotated[UUID, typer.Argument(metavar="AUTHORIZATION", help="Id of the authorization.")]
-RegistrarId = Annotated[UUID, typer.Option("--registrar", help="Id of the registrar who signs.")]
-KeyFile = Annotated[
-    Path, typer.Option("--key", exists=True, dir_okay=False, help="The registrar's private key, a JWK.")
-]
+_NONE = typer.BadParameter("there is no such authorization", param_hint="AUTHORIZATION")
 
 
 @app.command()
@@ -62,11 +70,13 @@ def propose(
     court_reference: Annotated[
         str | None, typer.Option(help="Reference of the court's order; with --delay-days.")
     ] = None,
+    server: Server = None,
     as_json: AsJson = False,
 ) -> None:
     """Propose an authorization, signed by one registrar.
 
-    Name whom it reaches: --case, --persons or --anybody. Only persons who are named may be told later.
+    Name whom it reaches: --case, --persons or --anybody. Only persons who are named may be told later, and
+    they are named where the vault is: not with --server.
 
     Example: `creditvault authorization propose --registrar ID --key zhang.jwk --body ID --basis ID
     --purpose court-enforcement --field FIN.type --per-day 100 --case "(2026) Enforcement No. *"`
@@ -75,32 +85,35 @@ def propose(
         raise typer.BadParameter("name one of --case, --persons and --anybody", param_hint="--case")
     if (delay_days is None) != (court_reference is None):
         raise typer.BadParameter("name the days and the court's order, or neither", param_hint="--delay-days")
-    private = _private_key(key)
+    if persons is not None and server is not None:
+        raise typer.BadParameter("persons are named where the vault is", param_hint="--persons, --server")
+    who = signing(registrar_id, key)
     named = None if persons is None else _read_persons(persons)
+    now = datetime.now(UTC)
+
+    def signed(scope: NamedPersons | PersonsOfCases | AnyPerson) -> str:
+        terms = Terms(
+            body=body,
+            basis=basis_id,
+            purposes=tuple(purpose),
+            fields=tuple(field),
+            scope=scope,
+            per_day=per_day,
+            per_case=per_case,
+            valid_from=now,
+            valid_until=now + timedelta(days=days),
+            delayed_notice=None
+            if delay_days is None or court_reference is None
+            else Delay(court_reference, now + timedelta(days=delay_days)),
+        )
+        return who.sign(Proposal.of(uuid4(), registrar_id, now, terms.text()))
 
     async def work(vault: Vault) -> UUID:
-        require_known(purpose, vault.catalogue.purposes, "--purpose")
-        require_known(field, vault.catalogue.fields, "--field")
-        scope = await _scope(vault, case, named)
+        scope = await _named(vault, named) if named is not None else _scope(case)
         async with vault.log.writing() as writing:
-            terms = Terms(
-                body=body,
-                basis=basis_id,
-                purposes=tuple(purpose),
-                fields=tuple(field),
-                scope=scope,
-                per_day=per_day,
-                per_case=per_case,
-                valid_from=writing.now,
-                valid_until=writing.now + timedelta(days=days),
-                delayed_notice=None
-                if delay_days is None or court_reference is None
-                else Delay(court_reference, writing.now + timedelta(days=delay_days)),
-            )
-            statement = Proposal.of(uuid4(), registrar_id, writing.now, terms.text())
-            return await statutes.propose(writing, sign_statement(private, statement))
+            return (await hand_in(writing, signed(scope), vault.profile.issuer, vault.codes)).id
 
-    proposed = with_vault(work)
+    proposed = with_vault(work) if server is None else send(server, "statements", signed(_scope(case)))["id"]
     if as_json:
         print_json({"authorization": proposed})
     else:
@@ -112,34 +125,28 @@ def approve(
     authorization_id: AuthorizationId,
     registrar_id: RegistrarId,
     key: KeyFile,
+    server: Server = None,
     yes: Annotated[bool, typer.Option("--yes", help="Sign without asking.")] = False,
 ) -> None:
     """Approve a proposed authorization, signed by another registrar, who sees its terms first.
 
     Example: `creditvault authorization approve AUTHORIZATION --registrar ID --key li.jwk`
     """
-    private = _private_key(key)
-
-    async def work(vault: Vault) -> None:
-        async with vault.engine.connect() as connection:
-            standing = await statutes.read_authorization(connection, authorization_id)
-        if standing is None:
-            raise typer.BadParameter("there is no such authorization", param_hint="AUTHORIZATION")
-        terms = standing.terms.text()
-        typer.echo(f"terms: {terms}")
-        # Without a terminal nobody can be asked; whoever wrote the script has answered.
-        if not yes and sys.stdin.isatty():
-            typer.confirm("Approve exactly these terms?", abort=True)
-        async with vault.log.writing() as writing:
-            statement = Approval(
-                authorization=authorization_id,
-                registrar=registrar_id,
-                at=writing.now,
-                content_sha256=content_digest(terms),
-            )
-            await statutes.approve(writing, authorization_id, sign_statement(private, statement))
-
-    with_vault(work)
+    who = signing(registrar_id, key)
+    terms = _terms_here(authorization_id) if server is None else _terms_at(server, who, authorization_id)
+    typer.echo(f"terms: {terms}")
+    # Without a terminal nobody can be asked; whoever wrote the script has answered.
+    if not yes and sys.stdin.isatty():
+        typer.confirm("Approve exactly these terms?", abort=True)
+    statement = who.sign(
+        Approval(
+            authorization=authorization_id,
+            registrar=registrar_id,
+            at=datetime.now(UTC),
+            content_sha256=content_digest(terms),
+        )
+    )
+    _hand_in(statement, server)
     typer.echo(f"approved {authorization_id}")
 
 
@@ -147,13 +154,9 @@ def approve(
 def revoke(
     authorization_id: AuthorizationId,
     reason: Annotated[str, typer.Option(help="Why; stands in the register.")],
-    registrar_id: Annotated[
-        UUID | None, typer.Option("--registrar", help="Id of the registrar who signs.")
-    ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="The registrar's private key, a JWK."),
-    ] = None,
+    registrar_id: MaybeRegistrar = None,
+    key: MaybeKey = None,
+    server: Server = None,
 ) -> None:
     """Revoke an authorization; it takes effect on the next query.
 
@@ -161,20 +164,20 @@ def revoke(
 
     Example: `creditvault authorization revoke AUTHORIZATION --reason "case closed"`
     """
-    if (registrar_id is None) != (key is None):
-        raise typer.BadParameter("name the registrar and the key, or neither", param_hint="--key")
-    private = None if key is None else _private_key(key)
+    who = maybe_signing(registrar_id, key)
+    if who is None:
+        if server is not None:
+            raise typer.BadParameter("elsewhere a registrar's word counts alone", param_hint="--server")
 
-    async def act(writing: Writing) -> None:
-        if registrar_id is None or private is None:
+        async def act(writing: Writing) -> None:
             await statutes.revoke_unsigned(writing, authorization_id, reason, operator())
-            return
-        statement = Revocation(
-            authorization=authorization_id, registrar=registrar_id, at=writing.now, reason=reason
-        )
-        await statutes.revoke(writing, authorization_id, sign_statement(private, statement))
 
-    change(act)
+        change(act)
+    else:
+        statement = Revocation(
+            authorization=authorization_id, registrar=who.registrar_id, at=datetime.now(UTC), reason=reason
+        )
+        _hand_in(who.sign(statement), server)
     typer.echo(f"revoked {authorization_id}")
 
 
@@ -211,12 +214,36 @@ def list_all(
     )
 
 
-def _private_key(path: Path) -> Mapping[str, Any]:
-    """A registrar's private key, if it is the registrar's alone."""
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise typer.BadParameter(f"others can read {path}: chmod 600 {path}", param_hint="--key")
-    found: Mapping[str, Any] = read_json(path)
-    return found
+def _hand_in(statement: str, server: str | None) -> None:
+    """Hands a statement in, to this vault or to one elsewhere."""
+    if server is not None:
+        send(server, "statements", statement)
+        return
+
+    async def work(vault: Vault) -> None:
+        async with vault.log.writing() as writing:
+            await hand_in(writing, statement, vault.profile.issuer, vault.codes)
+
+    with_vault(work)
+
+
+def _terms_here(authorization_id: UUID) -> str:
+    async def work(vault: Vault) -> Authorization | None:
+        async with vault.engine.connect() as connection:
+            return await statutes.read_authorization(connection, authorization_id)
+
+    standing = with_vault(work)
+    if standing is None:
+        raise _NONE
+    return standing.terms.text()
+
+
+def _terms_at(server: str, who: Signing, authorization_id: UUID) -> str:
+    found = send(server, "read", who.ask(server, "authorizations"))["found"]
+    terms = next((one["terms"] for one in found if one["authorization_id"] == str(authorization_id)), None)
+    if terms is None:
+        raise _NONE
+    return msgspec.convert(terms, Terms).text()
 
 
 def _read_persons(path: Path) -> list[tuple[str, str]]:
@@ -228,13 +255,11 @@ def _read_persons(path: Path) -> list[tuple[str, str]]:
     return [(person[0], person[1]) for person in persons]
 
 
-async def _scope(
-    vault: Vault, case: str | None, persons: list[tuple[str, str]] | None
-) -> NamedPersons | PersonsOfCases | AnyPerson:
-    if case is not None:
-        return PersonsOfCases(pattern=case)
-    if persons is None:
-        return AnyPerson()
+def _scope(case: str | None) -> PersonsOfCases | AnyPerson:
+    return AnyPerson() if case is None else PersonsOfCases(pattern=case)
+
+
+async def _named(vault: Vault, persons: list[tuple[str, str]]) -> NamedPersons:
     identifiers = [parse_identifier(scheme, number, vault.schemes) for scheme, number in persons]
     hashes = await vault.keys.subject_hashes(identifiers)
     return NamedPersons(subjects=tuple(sorted({each.hex() for each in hashes})))

@@ -1,16 +1,18 @@
 """Commands about legal bases: the articles of law that statutory authorizations rest on."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from consent import bases
-from consent.bases import LegalBasis, NewBasis
+from consent import acts, bases
+from consent.bases import LegalBasis
 from vault.server.assembly import Vault
-from vault.server.cli.acting import change, operator, require_known, with_vault
+from vault.server.cli.acting import with_vault
+from vault.server.cli.ordering import ordered, say
 from vault.server.cli.output import AsJson, examples, print_json, print_table
+from vault.server.cli.signing import MaybeKey, MaybeRegistrar, maybe_signing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,36 +35,26 @@ def add(
         datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last day in force.")
     ] = None,
     notice_delay_days: Annotated[int, typer.Option(min=0, help="Longest delay of notice to the person.")] = 0,
+    registrar: MaybeRegistrar = None,
+    key: MaybeKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a legal basis.
+    """Register a legal basis; once two registrars are registered, two do.
 
     Example: `creditvault basis add --code enforcement --title "Civil Procedure Law" --article 253
     --from 2024-01-01 --purpose court-enforcement --category FIN`
     """
-
-    async def work(vault: Vault) -> UUID:
-        require_known(purpose, vault.catalogue.purposes, "--purpose")
-        require_known(category, vault.catalogue.categories, "--category")
-        new = NewBasis(
-            code=code,
-            title=title,
-            article=article,
-            jurisdiction=vault.catalogue.pack.code,
-            in_force_from=in_force_from.date(),
-            in_force_until=_day(in_force_until),
-            purposes=tuple(purpose),
-            categories=tuple(category),
-            notice_delay_days=notice_delay_days,
-        )
-        async with vault.log.writing() as writing:
-            return await bases.add_basis(writing, new, operator())
-
-    basis_id = with_vault(work)
-    if as_json:
-        print_json({"basis": basis_id})
-    else:
-        typer.echo(f"registered {code} as {basis_id}")
+    act = acts.AddBasis(
+        code=code,
+        title=title,
+        article=article,
+        in_force_from=in_force_from.date(),
+        in_force_until=None if in_force_until is None else in_force_until.date(),
+        purposes=tuple(purpose),
+        categories=tuple(category),
+        notice_delay_days=notice_delay_days,
+    )
+    say(ordered(act, maybe_signing(registrar, key)), "basis", f"registered {code} as {{}}", as_json=as_json)
 
 
 @app.command()
@@ -76,8 +68,8 @@ def end(
     Example: `creditvault basis end 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --last-day 2027-12-31
     --reason "repealed"`
     """
-    change(lambda writing: bases.end_basis(writing, basis, last_day.date(), reason, operator()))
-    typer.echo(f"ends {basis} after {last_day:%Y-%m-%d}")
+    act = acts.EndBasis(basis=basis, last_day=last_day.date(), reason=reason)
+    say(ordered(act), "basis", f"ends {{}} after {last_day:%Y-%m-%d}")
 
 
 @app.command(name="list")
@@ -111,7 +103,3 @@ def list_all(as_json: AsJson = False) -> None:
             for one in found
         ],
     )
-
-
-def _day(moment: datetime | None) -> date | None:
-    return None if moment is None else moment.date()

@@ -6,15 +6,17 @@ from uuid import UUID
 
 import typer
 
-from consent import bodies, conduct
-from consent.bodies import Body, Contact, NewBody
-from consent.body_keys import public_keys, replace_keys
+from consent import acts, bodies, conduct
+from consent.bodies import Body
+from consent.body_keys import public_keys
 from consent.conduct import Conduct, Mark
 from consent.oauth.errors import KeysNotFetchedError
 from consent.oauth.jwks_uri import PublishedKeys
 from vault.server.assembly import Vault
-from vault.server.cli.acting import change, operator, read_json, require_known, with_vault
+from vault.server.cli.acting import read_json, with_vault
+from vault.server.cli.ordering import ordered, say
 from vault.server.cli.output import AsJson, examples, print_json, print_table
+from vault.server.cli.signing import MaybeKey, MaybeRegistrar, maybe_signing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +27,7 @@ BodyId = Annotated[UUID, typer.Argument(metavar="BODY", help="Id of the body.")]
 Jwks = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Its public keys, a JWK Set.")]
 JwksUri = Annotated[str | None, typer.Option(help="Where it publishes its keys, in place of --jwks.")]
 Reason = Annotated[str, typer.Option(help="Why; stands in the register.")]
+Appeal = Annotated[str | None, typer.Option(help="Where to appeal.")]
 
 
 @app.command()
@@ -39,92 +42,164 @@ def add(
     redirect_uri: Annotated[list[str], typer.Option(help="Where people are sent back to.")] = [],  # noqa: B006
     jwks: Jwks = None,
     jwks_uri: JwksUri = None,
+    registrar: MaybeRegistrar = None,
+    key: MaybeKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a body, with its keys (--jwks) or with where it publishes them (--jwks-uri).
 
+    Once two registrars are registered, one orders it with --registrar and --key, and another agrees.
+
     Example: `creditvault body add --name "Second Bank" --uscc 91999999MA00000079 --kind bank
     --jwks keys.json --address "1 Road" --contact privacy@bank.example --purpose credit-granting`
     """
+    signing = maybe_signing(registrar, key)
 
-    async def work(vault: Vault) -> UUID:
-        require_known([kind], vault.catalogue.body_kinds, "--kind")
-        require_known(purpose, vault.catalogue.purposes, "--purpose")
-        new = NewBody(
+    async def make(vault: Vault) -> acts.Act:
+        return acts.AdmitBody(
             uscc=uscc,
             name=name,
             kind=kind,
-            contact=Contact(address, contact),
+            address=address,
+            contact=contact,
             jwks=await _keys(vault, jwks, jwks_uri),
             redirect_uris=tuple(redirect_uri),
             purposes=tuple(purpose),
             capacities=tuple(capacity),
             jwks_uri=jwks_uri,
         )
-        async with vault.log.writing() as writing:
-            return await bodies.add_body(writing, new, operator())
 
-    body_id = with_vault(work)
-    if as_json:
-        print_json({"body": body_id})
-    else:
-        typer.echo(f"registered {name} as {body_id}")
+    say(ordered(make, signing), "body", f"registered {name} as {{}}", as_json=as_json)
 
 
 @app.command()
-def keys(body: BodyId, jwks: Jwks = None, jwks_uri: JwksUri = None, as_json: AsJson = False) -> None:
+def keys(
+    body: BodyId,
+    jwks: Jwks = None,
+    jwks_uri: JwksUri = None,
+    registrar: MaybeRegistrar = None,
+    key: MaybeKey = None,
+    as_json: AsJson = False,
+) -> None:
     """Replace a body's keys; while it changes them, the set holds the old key and the new one.
 
     The change is an entry of the log and takes effect at once. With --jwks-uri later ones need no command.
+    Once two registrars are registered, one orders it with --registrar and --key, and another agrees.
 
     Example: `creditvault body keys 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --jwks old-and-new.jwks`
     """
+    signing = maybe_signing(registrar, key)
+    kids: list[str] = []
 
-    async def work(vault: Vault) -> list[str]:
+    async def make(vault: Vault) -> acts.Act:
         found = await _keys(vault, jwks, jwks_uri)
-        async with vault.log.writing() as writing:
-            await replace_keys(writing, body, found, operator(), jwks_uri=jwks_uri)
-        return [str(key.get("kid")) for key in found["keys"]]
+        kids.extend(str(each.get("kid")) for each in found["keys"])
+        return acts.ReplaceKeys(body=body, jwks=found, jwks_uri=jwks_uri)
 
-    kids = with_vault(work)
-    if as_json:
+    done = ordered(make, signing)
+    if as_json and done.object_id is not None:
         print_json({"body": body, "kids": kids})
     else:
-        typer.echo(f"{body} signs with {', '.join(kids)} from now on")
+        say(done, "body", f"{{}} signs with {', '.join(kids)} from now on", as_json=as_json)
 
 
 @app.command()
-def suspend(
-    body: BodyId, reason: Reason, appeal: Annotated[str | None, typer.Option(help="Where to appeal.")] = None
+def certify(
+    body: BodyId,
+    reason: Reason,
+    purpose: Annotated[list[str], typer.Option(help="A certified purpose; repeat for more.")] = [],  # noqa: B006 -- Typer copies it
+    capacity: Annotated[list[str], typer.Option(help="ask, furnish or inspect; repeat for more.")] = ["ask"],  # noqa: B006
+    registrar: MaybeRegistrar = None,
+    key: MaybeKey = None,
+    as_json: AsJson = False,
 ) -> None:
+    """State all purposes and capacities of a body anew, wider or not; two registrars do.
+
+    Example: `creditvault body certify BODY --purpose credit-granting --purpose account-opening
+    --reason "licence extended" --registrar ZHANG --key zhang.jwk`
+    """
+    act = acts.CertifyBody(body=body, purposes=tuple(purpose), capacities=tuple(capacity), reason=reason)
+    say(ordered(act, maybe_signing(registrar, key)), "body", "certified {} anew", as_json=as_json)
+
+
+@app.command()
+def narrow(
+    body: BodyId,
+    reason: Reason,
+    purpose: Annotated[list[str], typer.Option(help="A purpose it keeps; repeat for more.")] = [],  # noqa: B006
+    capacity: Annotated[list[str], typer.Option(help="A capacity it keeps; repeat for more.")] = ["ask"],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Leave a body some of its purposes and capacities; it takes effect on the next query.
+
+    Example: `creditvault body narrow BODY --purpose credit-granting --reason "licence limited"`
+    """
+    act = acts.NarrowBody(body=body, purposes=tuple(purpose), capacities=tuple(capacity), reason=reason)
+    say(ordered(act), "body", "narrowed {}", as_json=as_json)
+
+
+@app.command()
+def amend(
+    body: BodyId,
+    name: Annotated[str, typer.Option(help="Its name.")],
+    address: Annotated[str, typer.Option(help="Its address, for citizens.")],
+    contact: Annotated[str, typer.Option(help="Its contact, for citizens.")],
+    redirect_uri: Annotated[list[str], typer.Option(help="Where people are sent back to.")] = [],  # noqa: B006
+    registrar: MaybeRegistrar = None,
+    key: MaybeKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """State name, contact and redirect URIs of a body anew; two registrars do.
+
+    Example: `creditvault body amend BODY --name "Second Bank" --address "2 Road"
+    --contact privacy@bank.example --registrar ZHANG --key zhang.jwk`
+    """
+    act = acts.AmendBody(
+        body=body, name=name, address=address, contact=contact, redirect_uris=tuple(redirect_uri)
+    )
+    say(ordered(act, maybe_signing(registrar, key)), "body", "amended {}", as_json=as_json)
+
+
+@app.command()
+def suspend(body: BodyId, reason: Reason, appeal: Appeal = None) -> None:
     """Suspend a body; it takes effect on the next query.
 
     Example: `creditvault body suspend 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "under investigation"`
     """
-    change(lambda writing: bodies.suspend_body(writing, body, reason, operator(), appeal=appeal))
-    typer.echo(f"suspended {body}")
+    say(ordered(acts.SuspendBody(body=body, reason=reason, appeal=appeal)), "body", "suspended {}")
 
 
 @app.command()
-def reinstate(body: BodyId, reason: Reason) -> None:
-    """Reinstate a suspended body.
+def reinstate(
+    body: BodyId,
+    reason: Reason,
+    registrar: MaybeRegistrar = None,
+    key: MaybeKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reinstate a suspended body; once two registrars are registered, two do.
 
     Example: `creditvault body reinstate 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "appeal upheld"`
     """
-    change(lambda writing: bodies.reinstate_body(writing, body, reason, operator()))
-    typer.echo(f"reinstated {body}")
+    act = acts.ReinstateBody(body=body, reason=reason)
+    say(ordered(act, maybe_signing(registrar, key)), "body", "reinstated {}", as_json=as_json)
 
 
 @app.command(name="strike-off")
 def strike_off(
-    body: BodyId, reason: Reason, appeal: Annotated[str | None, typer.Option(help="Where to appeal.")] = None
+    body: BodyId,
+    reason: Reason,
+    appeal: Appeal = None,
+    registrar: MaybeRegistrar = None,
+    key: MaybeKey = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Strike a body off the register, for good; it takes effect on the next query.
+    """Strike a body off the register, for good; once two registrars are registered, two do.
 
     Example: `creditvault body strike-off 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "sold data"`
     """
-    change(lambda writing: bodies.strike_off_body(writing, body, reason, operator(), appeal=appeal))
-    typer.echo(f"struck off {body}")
+    act = acts.StrikeOffBody(body=body, reason=reason, appeal=appeal)
+    say(ordered(act, maybe_signing(registrar, key)), "body", "struck off {}", as_json=as_json)
 
 
 @app.command()
@@ -132,14 +207,14 @@ def mark(
     body: BodyId,
     reason: Reason,
     kind: Annotated[Mark, typer.Option(help="What it was.")] = "warning",
-    appeal: Annotated[str | None, typer.Option(help="Where to appeal.")] = None,
+    appeal: Appeal = None,
 ) -> None:
     """Write a warning or a violation into a body's conduct file; its status stays.
 
     Example: `creditvault body mark 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "asked without a case"`
     """
-    change(lambda writing: conduct.mark(writing, body, kind, reason, operator(), appeal=appeal))
-    typer.echo(f"wrote a {kind} into the file of {body}")
+    act = acts.MarkBody(body=body, mark=kind, reason=reason, appeal=appeal)
+    say(ordered(act), "body", f"wrote a {kind} into the file of {{}}")
 
 
 @app.command(name="conduct")

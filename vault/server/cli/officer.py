@@ -5,10 +5,11 @@ from uuid import UUID
 
 import typer
 
-from consent import bodies
-from consent.bodies import NewOfficer, Officer
+from consent import acts, bodies
+from consent.bodies import Officer
 from vault.server.assembly import Vault
-from vault.server.cli.acting import change, operator, with_vault
+from vault.server.cli.acting import with_vault
+from vault.server.cli.ordering import ordered, say
 from vault.server.cli.output import AsJson, examples, print_json, print_table
 
 app = typer.Typer(
@@ -29,11 +30,8 @@ def add(
 
     Example: `creditvault officer add --body ID --name "Li Wei" --role "loan officer"`
     """
-    officer_id = change(lambda writing: bodies.add_officer(writing, NewOfficer(body, name, role), operator()))
-    if as_json:
-        print_json({"officer": officer_id})
-    else:
-        typer.echo(f"registered the officer as {officer_id}")
+    act = acts.AddOfficer(body=body, name=name, role=role)
+    say(ordered(act), "officer", "registered the officer as {}", as_json=as_json)
 
 
 @app.command()
@@ -45,8 +43,7 @@ def end(
 
     Example: `creditvault officer end 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "left the bank"`
     """
-    change(lambda writing: bodies.stand_down_officer(writing, officer, reason, operator()))
-    typer.echo(f"ended {officer}")
+    say(ordered(acts.EndOfficer(officer=officer, reason=reason)), "officer", "ended {}")
 
 
 @app.command(name="list")

@@ -36,9 +36,21 @@ COMMANDS = _commands()
 
 def test_every_command_asked_for_is_there() -> None:
     groups = {
-        "body": {"add", "keys", "suspend", "reinstate", "strike-off", "mark", "conduct", "list"},
+        "body": {
+            "add",
+            "keys",
+            "certify",
+            "narrow",
+            "amend",
+            "suspend",
+            "reinstate",
+            "strike-off",
+            "mark",
+            "conduct",
+            "list",
+        },
         "officer": {"add", "end", "list"},
-        "registrar": {"add", "end", "list", "key"},
+        "registrar": {"add", "end", "list", "key", "sign", "hand-in", "agree", "read", "orders"},
         "basis": {"add", "end", "list"},
         "authorization": {"propose", "approve", "revoke", "list"},
         "log": {

@@ -1,0 +1,210 @@
+"""The acts on registers that registrars order: what each states, and how many registrars it needs.
+
+An act is the content of an order (statements.py): JSON, closed, told apart by `do`. What lets somebody do
+more, or puts back what was taken away, needs two registrars; what stops somebody, or writes down a fault,
+must not wait for a second one. An authorization has statements of its own (statutes.py).
+"""
+
+from datetime import date
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct
+
+from consent.errors import InvalidError
+
+_Text = Annotated[str, Meta(min_length=1, max_length=2000)]
+_Names = Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=100)]
+
+
+class _Act(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do"):
+    """What all acts have in common.
+
+    Attributes:
+        pair: whether it needs two registrars.
+    """
+
+    pair: ClassVar[bool] = True
+
+
+class AdmitBody(_Act, frozen=True, kw_only=True, tag="admit-body"):
+    """Registers a body; with `jwks_uri`, `jwks` holds the keys found there."""
+
+    uscc: _Text
+    name: _Text
+    kind: _Text
+    address: _Text
+    contact: _Text
+    jwks: dict[str, Any]
+    redirect_uris: _Names = ()
+    purposes: _Names = ()
+    capacities: _Names = ("ask",)
+    jwks_uri: str | None = None
+
+
+class CertifyBody(_Act, frozen=True, kw_only=True, tag="certify-body"):
+    """States all purposes and capacities of a body anew, however wide."""
+
+    body: UUID
+    purposes: _Names
+    capacities: _Names
+    reason: _Text
+
+
+class NarrowBody(_Act, frozen=True, kw_only=True, tag="narrow-body"):
+    """Leaves a body these of its purposes and capacities, and no other."""
+
+    pair: ClassVar[bool] = False
+    body: UUID
+    purposes: _Names
+    capacities: _Names
+    reason: _Text
+
+
+class AmendBody(_Act, frozen=True, kw_only=True, tag="amend-body"):
+    """States name, contact and redirect URIs of a body anew."""
+
+    body: UUID
+    name: _Text
+    address: _Text
+    contact: _Text
+    redirect_uris: _Names = ()
+
+
+class ReplaceKeys(_Act, frozen=True, kw_only=True, tag="replace-keys"):
+    """Replaces the keys of a body: whoever holds them speaks for it."""
+
+    body: UUID
+    jwks: dict[str, Any]
+    jwks_uri: str | None = None
+
+
+class SuspendBody(_Act, frozen=True, kw_only=True, tag="suspend-body"):
+    """Suspends a body, from its next query on."""
+
+    pair: ClassVar[bool] = False
+    body: UUID
+    reason: _Text
+    appeal: _Text | None = None
+
+
+class ReinstateBody(_Act, frozen=True, kw_only=True, tag="reinstate-body"):
+    """Makes a suspended body active again."""
+
+    body: UUID
+    reason: _Text
+
+
+class StrikeOffBody(_Act, frozen=True, kw_only=True, tag="strike-off-body"):
+    """Strikes a body off, for good: to stop it at once, it is suspended."""
+
+    body: UUID
+    reason: _Text
+    appeal: _Text | None = None
+
+
+class MarkBody(_Act, frozen=True, kw_only=True, tag="mark-body"):
+    """Writes a warning or a violation into a body's conduct file."""
+
+    pair: ClassVar[bool] = False
+    body: UUID
+    mark: Literal["warning", "violation"] = "warning"
+    reason: _Text
+    appeal: _Text | None = None
+
+
+class AddOfficer(_Act, frozen=True, kw_only=True, tag="add-officer"):
+    """Registers an officer of a body."""
+
+    pair: ClassVar[bool] = False
+    body: UUID
+    name: _Text
+    role: _Text
+
+
+class EndOfficer(_Act, frozen=True, kw_only=True, tag="end-officer"):
+    """Ends an officer's right to act, for good."""
+
+    pair: ClassVar[bool] = False
+    officer: UUID
+    reason: _Text
+
+
+class AddBasis(_Act, frozen=True, kw_only=True, tag="add-basis"):
+    """Registers a legal basis of this vault's jurisdiction."""
+
+    code: _Text
+    title: _Text
+    article: _Text
+    in_force_from: date
+    purposes: _Names
+    categories: _Names
+    in_force_until: date | None = None
+    notice_delay_days: Annotated[int, Meta(ge=0, le=36_600)] = 0
+
+
+class EndBasis(_Act, frozen=True, kw_only=True, tag="end-basis"):
+    """States the last day of a legal basis; none that ends already is prolonged."""
+
+    pair: ClassVar[bool] = False
+    basis: UUID
+    last_day: date
+    reason: _Text
+
+
+class AddRegistrar(_Act, frozen=True, kw_only=True, tag="add-registrar"):
+    """Registers another registrar by name and public key."""
+
+    name: _Text
+    jwk: dict[str, Any]
+
+
+class EndRegistrar(_Act, frozen=True, kw_only=True, tag="end-registrar"):
+    """Ends a registrar's right to sign, for good."""
+
+    pair: ClassVar[bool] = False
+    registrar: UUID
+    reason: _Text
+
+
+class DropOrder(_Act, frozen=True, kw_only=True, tag="drop-order"):
+    """Drops an order that waits for a second registrar."""
+
+    pair: ClassVar[bool] = False
+    order: UUID
+    reason: _Text
+
+
+RegisterAct = (
+    AdmitBody | CertifyBody | NarrowBody | AmendBody | ReplaceKeys
+    | SuspendBody | ReinstateBody | StrikeOffBody | MarkBody
+    | AddOfficer | EndOfficer | AddBasis | EndBasis | AddRegistrar | EndRegistrar
+)  # fmt: skip
+Act = RegisterAct | DropOrder
+_DECODER: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)
+
+
+def read(content: str) -> Act:
+    """An act, from the content of an order.
+
+    Raises:
+        InvalidError: it is no act of this form; the message says where, and never what stands there.
+    """
+    try:
+        return _DECODER.decode(content)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        at = str(error).rpartition(" - at ")[2] if " - at " in str(error) else "`$`"
+        raise InvalidError(
+            f"this is no act: mend it at {at}; docs/api.md lists each one's members"
+        ) from error
+
+
+def write(act: Act) -> str:
+    """The content of an order."""
+    return msgspec.json.encode(act).decode()
+
+
+def name(act: Act) -> str:
+    """As `do` names it, for instance `suspend-body`."""
+    return str(act.__struct_config__.tag)

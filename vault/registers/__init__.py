@@ -1,0 +1,1 @@
+"""The registers over HTTP, for registrars: what they sign, and what they read."""

@@ -1,0 +1,138 @@
+"""`/v1/registers`: what registrars sign is handed in, and what is theirs alone to read is read.
+
+No token opens these routes: who acts is said by the statement's signature, so that no shell and no stolen
+credential of a server can play a registrar. What is decided is decided in consent/orders.py and statutes.py.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ValidationError
+from starlette.responses import JSONResponse
+
+from access_log.log import Log
+from consent import asking
+from consent.carrying_out import Codes
+from consent.errors import ConsentError, InvalidError, StateError, StatementError, UnknownError
+from consent.handing_in import hand_in
+from consent.oauth.errors import KeyPolicyError
+from consent.registrars import require_signatory
+from consent.statements import read_statement
+from vault.problems import CONFLICT, INVALID, MEDIA_TYPE, NOT_FOUND, STATEMENT, invalid, problem_response
+from vault.registers.schemas import HandedInOut, ReadOut, StatementIn
+
+_JSON: Final = "application/json"
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {"application/problem+json": {}}}
+    for status, description in (
+        (400, "The request, or the act it states, is not well formed"),
+        (403, "The statement does not hold: another key, another vault, too old, or one registrar for two"),
+        (404, "It is about what is in no register"),
+        (409, "It does not fit the present state, or was handed in before"),
+        (413, "The body is too large"),
+        (415, "Another media type is needed"),
+        (503, "Nothing was changed; try again"),
+    )
+}
+_PROBLEM_OF: Final = (
+    (StatementError, STATEMENT),
+    (UnknownError, NOT_FOUND),
+    (StateError, CONFLICT),
+    (InvalidError, INVALID),
+    (KeyPolicyError, INVALID),
+)
+
+
+class RegistersApi:
+    """What registrars do from their own machines."""
+
+    def __init__(self, log: Log, issuer: str, codes: Codes) -> None:
+        self._log = log
+        self._issuer = issuer
+        self._codes = codes
+
+    async def hand_in(self, compact: str) -> tuple[HTTPStatus, BaseModel]:
+        """Does what a signed statement says; what needs two registrars waits for the other one's (202)."""
+        # Nobody but a registrar makes the log's head wait: the statement is verified once before it is taken.
+        async with self._log.engine.connect() as connection:
+            await require_signatory(connection, read_statement(compact), datetime.now(UTC))
+        async with self._log.writing() as writing:
+            done = await hand_in(writing, compact, self._issuer, self._codes)
+        # Durable and raised: from here on the registrar may be told so.
+        status = HTTPStatus.ACCEPTED if done.state == "waiting" else HTTPStatus.OK
+        return status, HandedInOut(
+            id=done.id, state=done.state, object_id=done.object_id, receipts=list(writing.receipts)
+        )
+
+    async def read(self, compact: str) -> tuple[HTTPStatus, BaseModel]:
+        """Bodies, bases, registrars, authorizations, orders; of one body its officers and conduct file."""
+        async with self._log.engine.begin() as connection:
+            found = await asking.ask(connection, compact, self._issuer, datetime.now(UTC))
+        return HTTPStatus.OK, ReadOut(
+            found=msgspec.to_builtins(found, enc_hook=sorted, order="deterministic")
+        )
+
+
+def registers_router(log: Log, issuer: str, codes: Codes) -> APIRouter:
+    """The routes under `/v1/registers`."""
+    router = APIRouter(prefix="/v1/registers", tags=["registers"])
+    api = RegistersApi(log, issuer, codes)
+    handed_in = {200: HandedInOut, 202: HandedInOut}
+    _add(router, "/statements", api.hand_in, handed_in, "Hand in a registrar's statement")
+    _add(router, "/read", api.read, {200: ReadOut}, "Read what of the registers is not public")
+    return router
+
+
+def _add(
+    router: APIRouter,
+    path: str,
+    act: Callable[[str], Awaitable[tuple[HTTPStatus, BaseModel]]],
+    answered: Mapping[int, type[BaseModel]],
+    summary: str,
+) -> None:
+    async def handed_in(request: Request) -> Response:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != _JSON:
+            return problem_response(MEDIA_TYPE, "Send application/json.")
+        try:
+            compact = StatementIn.model_validate_json(await request.body()).statement
+        except ValidationError as error:
+            return invalid([(fault["loc"], fault["type"]) for fault in error.errors(include_input=False)])
+        try:
+            status, answer = await act(compact)
+        except (ConsentError, KeyPolicyError) as error:
+            return _refused(error)
+        return JSONResponse(answer.model_dump(mode="json"), status_code=status)
+
+    handed_in.__doc__ = act.__doc__
+    models: dict[int | str, dict[str, Any]] = {
+        status: {"model": model, "description": "It waits for another registrar" if status == 202 else "Done"}  # noqa: PLR2004
+        for status, model in answered.items()
+    }
+    router.add_api_route(
+        path,
+        handed_in,
+        methods=["POST"],
+        name=path.strip("/"),
+        response_model=None,
+        responses={**models, **_PROBLEMS},
+        summary=summary,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {_JSON: {"schema": StatementIn.model_json_schema()}},
+            },
+        },
+    )
+
+
+def _refused(error: ConsentError | KeyPolicyError) -> Response:
+    said = str(error)
+    for kind, problem in _PROBLEM_OF:
+        if isinstance(error, kind):
+            return problem_response(problem, f"{said[:1].upper()}{said[1:].removesuffix('.')}.")
+    raise error
