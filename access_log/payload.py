@@ -70,9 +70,13 @@ class _Layout:
         return tuple(bytes((len(name),)) + name.encode() for name in self.names)
 
     @cached_property
-    def absent(self) -> tuple[bytes, ...]:
-        """What is hashed behind the salt of an attribute that is absent."""
-        return tuple(_hashed(prefix, _NULL.encode()) for prefix in self.prefixes)
+    def rows(self) -> tuple[tuple[str, slice, bytes, bytes], ...]:
+        """Of each attribute a caller may set: name, place of its salt, prefix, what is hashed if absent."""
+        return tuple(
+            (name, slice(at * HASH_SIZE, (at + 1) * HASH_SIZE), prefix, _hashed(prefix, _NULL.encode()))
+            for at, (name, prefix) in enumerate(zip(self.names, self.prefixes, strict=True))
+            if name not in _PLACE
+        )
 
     @cached_property
     def place(self) -> int:
@@ -170,18 +174,22 @@ class Payload:
         blind, salts = secret[:HASH_SIZE], secret[HASH_SIZE:]
         texts: list[str] = []
         digests: list[bytes] = []
-        at = 0
-        for name, prefix, absent in zip(layout.names, layout.prefixes, layout.absent, strict=True):
-            value = values.get(name)
-            if value is None:
-                text, hashed = _NULL, absent
-            else:
-                text, raw = _text(value)
-                hashed = _hashed(prefix, raw)
-            texts.append(text)
-            digests.append(sha256(b"\x20" + salts[at : at + HASH_SIZE] + hashed).digest())
-            at += HASH_SIZE
-        digests[layout.place : layout.place + len(_PLACE)] = _NO_PLACE
+        given = values.get
+        try:
+            for name, salt, prefix, absent in layout.rows:
+                value = given(name)
+                if value is None:
+                    texts.append(_NULL)
+                    digests.append(sha256(b"\x20" + salts[salt] + absent).digest())
+                    continue
+                text = encode_basestring(value) if type(value) is str else _json(value)
+                raw = text.encode()
+                texts.append(text)
+                digests.append(sha256(b"\x20" + salts[salt] + prefix + _U32(len(raw)) + raw).digest())
+        except (TypeError, ValueError, RecursionError):
+            raise FormatError("a value of the payload has no JSON form") from None
+        texts[layout.place : layout.place] = _NULL, _NULL
+        digests[layout.place : layout.place] = _NO_PLACE
         return cls(entry_type, tuple(texts), salts, blind, tuple(digests))
 
     def with_place(self, seq: int, previous: bytes) -> "Payload":
@@ -386,14 +394,19 @@ def _commitment(entry_type: EntryType, digests: Sequence[bytes], blind: bytes, l
     return _COMMITMENT(blind + label + _DIGEST_VERSION + combined)
 
 
-def _text(value: JSON) -> tuple[str, bytes]:
-    """The JSON text that will be stored, and its bytes, which are hashed."""
-    try:
-        # Most values are strings, and their encoder alone takes a third of the time.
-        text = encode_basestring(value) if type(value) is str else _ENCODER.encode(value)
-        return text, text.encode()
-    except (TypeError, ValueError, RecursionError):
-        raise FormatError("a value of the payload has no JSON form") from None
+def _json(value: JSON) -> str:
+    """The JSON text of a value, as `_ENCODER` writes it.
+
+    The encoder is made anew for every value; strings, numbers and lists, which is nearly all there is, are
+    written without it.
+    """
+    if type(value) is str:
+        return encode_basestring(value)
+    if type(value) is int:
+        return str(value)
+    if type(value) is list or type(value) is tuple:
+        return "[" + ",".join([_json(each) for each in value]) + "]"
+    return _ENCODER.encode(value)
 
 
 def _value(text: str) -> JSON:

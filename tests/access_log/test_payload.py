@@ -74,6 +74,14 @@ def test_what_is_encoded_decodes_to_itself(payload: Payload) -> None:
     assert again.commitment(LABEL) == payload.commitment(LABEL)
 
 
+@given(VALUES)
+def test_values_are_written_as_the_library_writes_json(value: JSON) -> None:
+    """In one spelling, whatever they are made of: the stored text is what is hashed."""
+    written = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    payload = Payload.create(EntryType.OPERATOR, {"object": value})
+    assert payload.texts[attribute_names(EntryType.OPERATOR).index("object")] == written
+
+
 @given(payloads(), st.sampled_from(Party), st.booleans())
 def test_every_opening_leads_to_the_commitment(payload: Payload, party: Party, by_name: bool) -> None:  # noqa: FBT001 - drawn
     opening = json.loads(json.dumps(payload.opening(party, officer_by_name=by_name)))
