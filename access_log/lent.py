@@ -1,6 +1,6 @@
 """What a log is lent by those who use it: it keeps no key and knows no witness itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from access_log.lock import Raised
@@ -10,11 +10,13 @@ from access_log.signing_keys import CosigningKey, SigningKey
 class Sealer(Protocol):
     """Seals log payloads under keys the log itself never sees (vault FORMAT, log payloads)."""
 
-    async def prepare(self, time_ms: int) -> None:
-        """Has the key ready for entries of this time."""
+    async def at(self, time_ms: int) -> tuple[int, Callable[[int, bytes], bytes]]:
+        """Has the key ready for entries of this time.
 
-    def seal(self, index: int, time_ms: int, plaintext: bytes) -> tuple[int, bytes]:
-        """Returns the expiry id (yyyymm) and the ciphertext."""
+        Returns:
+            Their expiry id (yyyymm), and what seals their payloads: from (index, plaintext) to a ciphertext.
+            It holds the key, so let go of it when they are sealed.
+        """
 
     async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
         """Returns the plaintext; raises when it was altered or moved."""

@@ -469,12 +469,12 @@ class Log(StoredLog):
 
     async def _append(self, writing: Writing) -> Sequenced:
         connection, events = writing.connection, writing.events
-        await self.sealer.prepare(max(writing.head.now, writing.head.time))
+        expiry_id, seal = await self.sealer.at(max(writing.head.now, writing.head.time))
         streams = {event.stream for event in events}
         places = await writes.places_of(connection, self.number, streams)
         if len(places) != len(streams):
             raise _unknown_stream()
-        sequencing = Sequencing(writing.head, places, self.labels, self.sealer.seal)
+        sequencing = Sequencing(writing.head, places, self.labels, expiry_id, seal)
         async with writes.storing_payloads(connection, self.number) as store:
             for at in range(0, len(events), _AT_ONCE):
                 await store.write(sequencing.take(events[at : at + _AT_ONCE]))

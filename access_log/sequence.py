@@ -174,7 +174,8 @@ class Sequencing:
         head: the log's head, held under its lock.
         places: where the events' streams stand.
         label_maker: makes their labels.
-        seal: seals a payload's plaintext for (index, time); returns expiry id and ciphertext.
+        expiry_id: until when (yyyymm) the payloads are kept.
+        seal: seals a payload's plaintext for its index.
     """
 
     def __init__(
@@ -182,9 +183,11 @@ class Sequencing:
         head: Head,
         places: Mapping[bytes, Place],
         label_maker: LabelMaker,
-        seal: Callable[[int, int, bytes], tuple[int, bytes]],
+        expiry_id: int,
+        seal: Callable[[int, bytes], bytes],
     ) -> None:
         self._head = head
+        self._expiry_id = expiry_id
         self._seal = seal
         self._time = max(head.now, head.time)
         self._month = labels.month_of(self._time)
@@ -199,6 +202,7 @@ class Sequencing:
         """Makes the entries of the next events; returns their payloads, sealed."""
         # This runs for every entry that is written, under the head lock.
         time, month, chain = self._time, self._month, self._chain
+        expiry_id, seal = self._expiry_id, self._seal
         index = self._head.size + len(self._entries)
         sealed = []
         for event in events:
@@ -214,7 +218,7 @@ class Sequencing:
             self._entries.append(entry)
             self._leaves.append(leaf)
             self._payloads.append(payload)
-            sealed.append(SealedPayload(index, *self._seal(index, time, payload.encode())))
+            sealed.append(SealedPayload(index, expiry_id, seal(index, payload.encode())))
             index += 1
         self._chain = chain
         return sealed

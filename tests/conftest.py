@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -130,11 +130,11 @@ def owner_url(postgres: EmbeddedDatabase, database_name: str) -> str:
 class PlainSealer:
     """Keeps payloads readable, so that a test of the log needs no vault."""
 
-    async def prepare(self, time_ms: int) -> None:
-        """Needs no key."""
+    async def at(self, time_ms: int) -> tuple[int, Callable[[int, bytes], bytes]]:
+        return 203601, self.seal
 
-    def seal(self, index: int, time_ms: int, plaintext: bytes) -> tuple[int, bytes]:
-        return 203601, plaintext
+    def seal(self, index: int, plaintext: bytes) -> bytes:
+        return plaintext
 
     async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
         return sealed

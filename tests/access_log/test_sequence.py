@@ -28,6 +28,7 @@ from access_log.signing_keys import SigningKey
 ORIGIN = "creditvault.test/log"
 MAKER = LabelMaker(bytes(32), ORIGIN)
 STREAMS = [bytes([number]) * 16 for number in range(4)]
+EXPIRY = 203611
 NEW = Place(0, 0, bytes(32))
 MONTH_END = int(datetime(2026, 11, 30, 23, 59, 59, 999000, UTC).timestamp() * 1000)
 BATCHES = st.lists(
@@ -37,15 +38,15 @@ BATCHES = st.lists(
 )
 
 
-def _seal(index: int, time: int, plaintext: bytes) -> tuple[int, bytes]:
-    return index, time.to_bytes(8, "big") + plaintext
+def _seal(index: int, plaintext: bytes) -> bytes:
+    return index.to_bytes(8, "big") + plaintext
 
 
 def _sequence(
     head: Head, events: list[Event], places: dict[bytes, Place], *, at_once: int = 1
 ) -> tuple[Sequenced, list[SealedPayload]]:
     """Takes the events a few at a time, as the writer does."""
-    sequencing = Sequencing(head, places, MAKER, _seal)
+    sequencing = Sequencing(head, places, MAKER, EXPIRY, _seal)
     sealed = []
     for at in range(0, len(events), at_once):
         sealed += sequencing.take(events[at : at + at_once])
@@ -79,8 +80,8 @@ def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]], at_o
             verify_inclusion(index, new.frontier.size, new.leaves[at], proofs[at], new.frontier.root())
             assert check_opening(entry, new.payloads[at].opening(Party.INSPECTOR)) == values
             sealed = sealed_payloads[at]
-            assert (sealed.index, sealed.expiry_id) == (index, index)
-            assert sealed.ciphertext[:8] == new.time.to_bytes(8, "big")
+            assert (sealed.index, sealed.expiry_id) == (index, EXPIRY)
+            assert sealed.ciphertext[:8] == index.to_bytes(8, "big")
             assert Payload.decode(sealed.ciphertext[8:]).values() == values
             linked[stream].append((month, seq, b64decode(str(values["previous"])), new.leaves[at]))
         places |= new.places

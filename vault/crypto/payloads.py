@@ -6,7 +6,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault.crypto.derivation import KEY_SIZE, derive
+from vault.crypto.derivation import KEY_SIZE, Derivation
 from vault.crypto.fields import named
 from vault.crypto.padding import pad, unpad
 from vault.crypto.suites import NONCE_SIZE, SUITE_BYTE, seal, unseal
@@ -34,20 +34,30 @@ class PayloadSealer:
         self._expiry_key = expiry_key
         self._origin = named(origin)
 
-    def seal(self, index: int, expiry_id: int, plaintext: bytes) -> bytes:
-        """Seal the payload of the entry at `index`."""
-        cipher, info = self._cipher(index, expiry_id)
-        return seal(cipher, os.urandom(NONCE_SIZE), pad(plaintext), info)
+    def until(self, expiry_id: int) -> "MonthSealer":
+        """What seals and opens the payloads of one month. Let go of it at the end of the transaction."""
+        return MonthSealer(self._payload_key + self._expiry_key(expiry_id), expiry_id, self._origin)
 
-    def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
+
+class MonthSealer:
+    """Seals and opens the payloads whose retention ends in one month. Make it with `PayloadSealer.until`."""
+
+    __slots__ = ("_derivation", "_info")
+
+    def __init__(self, secret: bytes, expiry_id: int, origin: bytes) -> None:
+        self._derivation = Derivation(secret)
+        self._info = _PAYLOAD + expiry_id.to_bytes(4, "big") + origin
+
+    def seal(self, index: int, plaintext: bytes) -> bytes:
+        """Seal the payload of the entry at `index`."""
+        info = self._info + index.to_bytes(8, "big")
+        return seal(AESGCM(self._derivation.key(info)), os.urandom(NONCE_SIZE), pad(plaintext), info)
+
+    def open(self, index: int, sealed: bytes) -> bytes:
         """Open the payload of the entry at `index`.
 
         Raises:
             UnsealError: It was altered, or belongs to another entry, month or log.
         """
-        cipher, info = self._cipher(index, expiry_id)
-        return unpad(unseal(cipher, sealed, info))
-
-    def _cipher(self, index: int, expiry_id: int) -> tuple[AESGCM, bytes]:
-        info = _PAYLOAD + expiry_id.to_bytes(4, "big") + self._origin + index.to_bytes(8, "big")
-        return AESGCM(derive(self._payload_key + self._expiry_key(expiry_id), info)), info
+        info = self._info + index.to_bytes(8, "big")
+        return unpad(unseal(AESGCM(self._derivation.key(info)), sealed, info))

@@ -1,5 +1,6 @@
 """The log's own view of the vault's keys: payloads are sealed until their retention ends."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -25,15 +26,12 @@ class LogSealer:
             keys.system(LOG_PAYLOAD), lambda month: keys.expiry.key(month).key, origin
         )
 
-    async def prepare(self, time_ms: int) -> None:
-        """Loads or makes the expiry key for entries of this time."""
-        month = self._month(time_ms)
+    async def at(self, time_ms: int) -> tuple[int, Callable[[int, bytes], bytes]]:
+        """Loads or makes the expiry key for entries of this time; see `Sealer.at`."""
+        moment = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(self._zone)
+        month = moment.year * 100 + moment.month + self._retention
         await self._keys.expiry.keys([month])
-
-    def seal(self, index: int, time_ms: int, plaintext: bytes) -> tuple[int, bytes]:
-        """Seals the payload of the entry at `index`; returns its expiry id too."""
-        month = self._month(time_ms)
-        return month, self._sealer.seal(index, month, plaintext)
+        return month, self._sealer.until(month).seal
 
     async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
         """Opens the payload of the entry at `index`.
@@ -42,8 +40,4 @@ class LogSealer:
             UnsealError: it was altered or moved.
         """
         await self._keys.expiry.load([expiry_id])
-        return self._sealer.open(index, expiry_id, sealed)
-
-    def _month(self, time_ms: int) -> int:
-        moment = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(self._zone)
-        return moment.year * 100 + moment.month + self._retention
+        return self._sealer.until(expiry_id).open(index, sealed)

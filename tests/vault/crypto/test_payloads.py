@@ -25,33 +25,33 @@ def test_payloads_open_in_their_place_alone(
     index: int, month: int, plaintext: bytes, origin: str, key: bytes
 ) -> None:
     sealer = PayloadSealer(key, lambda _: bytes(32), origin)
-    sealed = sealer.seal(index, month, plaintext)
-    assert sealer.open(index, month, sealed) == plaintext
+    sealed = sealer.until(month).seal(index, plaintext)
+    assert sealer.until(month).open(index, sealed) == plaintext
     with pytest.raises(UnsealError):
-        sealer.open(index ^ 1, month, sealed)
+        sealer.until(month).open(index ^ 1, sealed)
     with pytest.raises(UnsealError):
-        sealer.open(index, month + 1, sealed)
+        sealer.until(month + 1).open(index, sealed)
     with pytest.raises(UnsealError):
-        PayloadSealer(key, lambda _: bytes(32), origin + "/").open(index, month, sealed)
+        PayloadSealer(key, lambda _: bytes(32), origin + "/").until(month).open(index, sealed)
     with pytest.raises(UnsealError):
-        PayloadSealer(key, lambda _: b"\1" * 32, origin).open(index, month, sealed)
+        PayloadSealer(key, lambda _: b"\1" * 32, origin).until(month).open(index, sealed)
 
 
 @given(data=st.data(), plaintext=VALUES)
 def test_any_flipped_bit_of_a_payload_is_found(data: st.DataObject, plaintext: bytes) -> None:
     sealer = PayloadSealer(bytes(32), lambda _: bytes(32), "log")
-    sealed = bytearray(sealer.seal(1, EXPIRY, plaintext))
+    sealed = bytearray(sealer.until(EXPIRY).seal(1, plaintext))
     bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
     sealed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(UnsealError):
-        sealer.open(1, EXPIRY, bytes(sealed))
+        sealer.until(EXPIRY).open(1, bytes(sealed))
 
 
 def test_a_destroyed_month_is_not_remembered() -> None:
     months = {EXPIRY: bytes(32)}
     sealer = PayloadSealer(bytes(32), months.__getitem__, "log")
-    sealed = sealer.seal(1, EXPIRY, b"1")
-    assert sealer.open(1, EXPIRY, sealed) == b"1"
+    sealed = sealer.until(EXPIRY).seal(1, b"1")
+    assert sealer.until(EXPIRY).open(1, sealed) == b"1"
     del months[EXPIRY]
     with pytest.raises(KeyError):
-        sealer.open(1, EXPIRY, sealed)
+        sealer.until(EXPIRY).open(1, sealed)

@@ -25,8 +25,8 @@ async def test_payloads_are_sealed_for_the_month_their_retention_ends(
 ) -> None:
     sealer = LogSealer(keys, "creditvault.test/log", 10, ZONE)
     time_ms = int(moment.timestamp() * 1000)
-    await sealer.prepare(time_ms)
-    expiry, sealed = sealer.seal(7, time_ms, b"plaintext")
+    expiry, seal = await sealer.at(time_ms)
+    sealed = seal(7, b"plaintext")
     assert expiry == month
     assert b"plaintext" not in sealed
     assert await sealer.open(7, month, sealed) == b"plaintext"
@@ -42,7 +42,6 @@ async def test_payloads_are_sealed_for_the_month_their_retention_ends(
 async def test_a_payload_of_another_log_does_not_open(keys: VaultKeys) -> None:
     one, other = (LogSealer(keys, f"creditvault.test/{name}", 10, ZONE) for name in ("one", "other"))
     now = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1000)
-    await one.prepare(now)
-    expiry, sealed = one.seal(0, now, b"plaintext")
+    expiry, seal = await one.at(now)
     with pytest.raises(UnsealError):
-        await other.open(0, expiry, sealed)
+        await other.open(0, expiry, seal(0, b"plaintext"))
