@@ -71,6 +71,27 @@ async def entries_of(
     return sorted(found, key=lambda one: one.index, reverse=True)
 
 
+async def indexes_of(
+    connection: AsyncConnection, log: StoredLog, stream_id: bytes, since: datetime
+) -> list[int]:
+    """Where the entries of a stream stand since the month of `since`; no payload is opened.
+
+    Raises:
+        FolderError: the archive cannot be read.
+    """
+    found: list[int] = []
+    for month in labels.months_between(_month(since), _month(datetime.now(UTC))):
+        key, first = log.month_key(stream_id, month), 1
+        while True:
+            sought = [labels.label(key, seq) for seq in range(first, first + _CHUNK)]
+            rows = await _by_labels(connection, log, sought)
+            found += [row[0] for row in rows]
+            if len(rows) < _CHUNK:
+                break
+            first += _CHUNK
+    return found
+
+
 async def entries_between(
     connection: AsyncConnection, log: StoredLog, first: int, end: int
 ) -> list[StreamEntry]:

@@ -177,3 +177,41 @@ watched = Table(
     Column("log", SmallInteger, primary_key=True, autoincrement=False),
     Column("size", BigInteger, nullable=False),
 )
+
+# What retention must not remove while a proceeding needs it. A hold keeps rows, and shows nothing to anybody.
+hold = Table(
+    "hold",
+    metadata,
+    Column("hold_id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("object_id", Uuid, nullable=False, comment="a person, or a case of a query not recognised"),
+    Column("reason", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("placed_at", DateTime(timezone=True), nullable=False),
+    Column("lifted_at", DateTime(timezone=True)),
+    CheckConstraint("kind IN ('person', 'case')", name="kind"),
+    CheckConstraint("lifted_at >= placed_at", name="period"),
+)
+Index(
+    "hold_one_stands",
+    hold.c.kind,
+    hold.c.object_id,
+    unique=True,
+    postgresql_where=hold.c.lifted_at.is_(None),
+)
+
+# Of which months the payloads were removed, once their retention had ended.
+removal = Table(
+    "removal",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column(
+        "month",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="yyyymm: their retention ended",
+    ),
+    Column("removed_at", DateTime(timezone=True), nullable=False),
+    Column("payloads", BigInteger, nullable=False, comment="those held back excepted"),
+)

@@ -30,6 +30,7 @@ from vault.records import covert
 from vault.records.covert_counts import count_last_month, publish_counts
 from vault.records.flags import Watching
 from vault.rights import expiry
+from vault.server import retention
 from vault.server.assembly import Closed, Vault, measures
 from vault.server.portal import sessions
 
@@ -37,6 +38,7 @@ _OFTEN = "*/10 * * * *"
 _EACH_MINUTE = "* * * * *"
 _WITNESS = "* * * * * */10"
 _DAILY = "30 5 * * *"
+_NIGHTLY = "15 19 * * *"  # UTC: at night where the pack's clocks are
 _SOON = timedelta(days=30)
 _events = structlog.get_logger()
 
@@ -67,6 +69,7 @@ def every_job(vault: Vault) -> list[Job]:
         Job("append_roots", each_roots, partial(append_roots, roots, vault.closed)),
         Job("watch", _EACH_MINUTE, partial(watch_queries, watching)),
         Job("warn_of_ends", _DAILY, partial(warn_of_ends, vault)),
+        Job("remove_past_retention", _NIGHTLY, partial(remove_past_retention, vault)),
     ]
     if witnessing is not None:
         jobs.append(Job("witness", _WITNESS, partial(ask_witnesses, log, witnessing)))
@@ -166,6 +169,14 @@ async def remove_expired_rows(log: Log) -> int:
     """Removes what the authorization server and the portal no longer need; returns how many rows."""
     async with log.engine.begin() as connection:
         return await replay.remove_expired(connection) + await sessions.remove_expired(connection)
+
+
+async def remove_past_retention(vault: Vault) -> dict[str, int]:
+    """Removes what is past its retention; returns how much of each kind."""
+    removed = await retention.remove(vault)
+    for name, count in removed.items():
+        _events.info("past_retention_removed", kind=name, count=count)
+    return removed
 
 
 async def expire_consents(log: Log, signer: Signer) -> int:

@@ -18,6 +18,7 @@ from vault.records.query import parse_identifier
 from vault.server.assembly import Vault
 from vault.server.cli.acting import change, operator, with_vault
 from vault.server.cli.output import AsJson, examples, print_json, print_table
+from vault.server.cli.persons import read_persons
 from vault.server.cli.signing import (
     KeyFile,
     MaybeKey,
@@ -88,7 +89,7 @@ def propose(
     if persons is not None and server is not None:
         raise typer.BadParameter("persons are named where the vault is", param_hint="--persons, --server")
     who = signing(registrar_id, key)
-    named = None if persons is None else _read_persons(persons)
+    named = None if persons is None else read_persons(persons, "--persons")
     now = datetime.now(UTC)
 
     def signed(scope: NamedPersons | PersonsOfCases | AnyPerson) -> str:
@@ -244,15 +245,6 @@ def _terms_at(server: str, who: Signing, authorization_id: UUID) -> str:
     if terms is None:
         raise _NONE
     return msgspec.convert(terms, Terms).text()
-
-
-def _read_persons(path: Path) -> list[tuple[str, str]]:
-    """Scheme and number of each person of a file: a command line every user of the machine can read."""
-    lines = path.read_text(errors="replace").splitlines()
-    persons = [tuple(line.split(maxsplit=1)) for line in lines if line.strip()]
-    if not persons or any(len(person) != len(("scheme", "number")) for person in persons):
-        raise typer.BadParameter("the file holds `scheme number` on each line", param_hint="--persons")
-    return [(person[0], person[1]) for person in persons]
 
 
 def _scope(case: str | None) -> PersonsOfCases | AnyPerson:

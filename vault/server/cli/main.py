@@ -27,11 +27,13 @@ from vault.server.cli import (
     enrolling,
     expiring,
     flags,
+    hold,
     keys,
     log,
     oauth,
     officer,
     registrar,
+    retention,
     serving,
     witness,
 )
@@ -57,6 +59,7 @@ app.command(name="doctor")(doctor.doctor)
 app.command(name="decide")(deciding.decide)
 app.command(name="enrol")(enrolling.enrol)
 app.command(name="expiring")(expiring.list_expiring)
+app.command(name="retention")(retention.show)
 app.add_typer(body.app, name="body")
 app.add_typer(officer.app, name="officer")
 app.add_typer(registrar.app, name="registrar")
@@ -66,6 +69,7 @@ app.add_typer(cases.app, name="cases")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(consent.app, name="consent")
 app.add_typer(flags.app, name="flags")
+app.add_typer(hold.app, name="hold")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 app.add_typer(oauth.app, name="oauth")

@@ -40,6 +40,7 @@ from vault.server.portal.schemas import (
     OwnCasesOut,
     OwnRecordOut,
     OwnRecordsOut,
+    RemovedOut,
     WithdrawnOut,
 )
 from vault.server.portal.sessions import Sessions
@@ -84,7 +85,12 @@ class OwnApi:
     async def accesses(self, request: Request) -> AccessesOut:
         """Every entry about you, refused queries included, each with what proves it."""
         session = await self._sessions.require(request, right=Right.READ)
-        return AccessesOut(accesses=[self._access(one) for one in await self._own.accesses(session)])
+        found = await self._own.accesses(session)
+        removed = await self._own.removed(found)
+        return AccessesOut(
+            accesses=[self._access(one) for one in found],
+            removed=None if removed is None else RemovedOut(entries=removed.entries, newest=removed.newest),
+        )
 
     async def access(
         self,

@@ -13,11 +13,21 @@ from consent.freeze import FreezeEvent
 from consent.mandates import Mandate, NewMandate
 from vault.records.identities import Met
 from vault.records.query import parse_identifier
-from vault.rights import access_cases, accesses, material, own_consents, own_freeze, own_mandates, own_records
+from vault.rights import (
+    access_cases,
+    accesses,
+    material,
+    own_consents,
+    own_freeze,
+    own_mandates,
+    own_records,
+    removal,
+)
 from vault.rights.access_cases import Opened, OwnCase
 from vault.rights.accesses import Access
 from vault.rights.own_consents import Withdrawn
 from vault.rights.own_records import OwnRecord
+from vault.rights.removal import Removed
 from vault.server.assembly import Vault
 from vault.server.portal.errors import NothingHereError
 from vault.server.portal.sessions import CitizenSession
@@ -35,6 +45,11 @@ class Own:
             return []
         async with self._vault.engine.connect() as connection:
             return await accesses.accesses(connection, self._vault.logs, session.subject_id)
+
+    async def removed(self, found: list[Access]) -> Removed | None:
+        """What retention took of these accesses; None if nothing."""
+        async with self._vault.engine.connect() as connection:
+            return await removal.removed_of(connection, found)
 
     async def access(self, session: CitizenSession, index: int, log: str = "") -> tuple[Access, str | None]:
         """One entry of that stream, with its receipt.

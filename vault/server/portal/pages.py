@@ -48,11 +48,8 @@ class AccessPages:
         """The queries, or everything in the person's stream; newest first, some at a time."""
         session = await self._sessions.require(request, right=Right.READ)
         everything = show == "everything"
-        found = [
-            access
-            for access in await self._own.accesses(session)
-            if (everything or access.is_query or access.concerns is not None)
-        ]
+        whole = await self._own.accesses(session)
+        found = [access for access in whole if (everything or access.is_query or access.concerns is not None)]
         if before:
             place = (log, read_index(before))
             at = [(each.closed or "", each.index) for each in found]
@@ -66,6 +63,7 @@ class AccessPages:
             earlier=found[_A_PAGE - 1] if len(found) > _A_PAGE else None,
             log_key=await self._log_key(),
             closed=await self._own.closed_logs(session),
+            removed=await self._own.removed(whole),
         )
 
     async def one(self, request: Request, index: str, log: str = "") -> Response:

@@ -166,12 +166,20 @@ class AccessOut(BaseModel):
     )
 
 
+class RemovedOut(BaseModel):
+    """What was removed of your list, because it is kept no longer; the entries themselves stay."""
+
+    entries: int = Field(description="Of how many entries the contents were removed.")
+    newest: datetime | None = Field(description="When that was last done, in anybody's.")
+
+
 class AccessesOut(BaseModel):
     """Your whole stream, newest first: queries, refusals, records handed in, consents, your own views."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"accesses": [_ACCESS]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"accesses": [_ACCESS], "removed": None}]})
 
     accesses: list[AccessOut]
+    removed: RemovedOut | None = Field(description="Null where nothing was removed.")
 
 
 class AccessProofOut(AccessOut):

@@ -72,12 +72,22 @@ def test_every_command_asked_for_is_there() -> None:
         "catalogue": {"list", "schema"},
         "consent": {"verify-copy"},
         "flags": {"list"},
+        "hold": {"place", "lift", "list"},
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
-    expected: set[tuple[str, ...]] = {
-        (name,)
-        for name in ("serve", "migrate", "worker", "demo", "enrol", "doctor", "docs", "decide", "expiring")
+    alone = {
+        "serve",
+        "migrate",
+        "worker",
+        "demo",
+        "enrol",
+        "doctor",
+        "docs",
+        "decide",
+        "expiring",
+        "retention",
     }
+    expected: set[tuple[str, ...]] = {(name,) for name in alone}
     expected |= {(group,) for group in groups}
     expected |= {(group, name) for group, names in groups.items() for name in names}
     assert {tuple(command) for command in COMMANDS} == expected | {()}

@@ -151,7 +151,7 @@ async def test_someone_unknown_is_told_that_nothing_is_held(site: Site) -> None:
         await browser.sign_in(UNKNOWN)
         me = await browser.me()
         assert (me["known"], me["display_name"]) == (False, fictitious_identity(UNKNOWN)[1])
-        assert await get(browser, "/v1/me/accesses") == {"accesses": []}
+        assert await get(browser, "/v1/me/accesses") == {"accesses": [], "removed": None}
         assert await get(browser, "/v1/me/records") == {"records": [], "receipt": None}
         assert await get(browser, "/v1/me/consents") == {"consents": []}
         answer = await browser.http.post(
