@@ -112,6 +112,16 @@ class MarkBody(_Act, frozen=True, kw_only=True, tag="mark-body"):
     mark: Literal["warning", "violation"] = "warning"
     reason: _Text
     appeal: _Text | None = None
+    public: bool = True
+    note: _Text | None = None
+
+
+class DecideAppeal(_Act, frozen=True, kw_only=True, tag="decide-appeal"):
+    """Writes down what became of an appeal against one line of a conduct file."""
+
+    event: UUID
+    outcome: Literal["upheld", "dismissed"]
+    reason: _Text
 
 
 class AddOfficer(_Act, frozen=True, kw_only=True, tag="add-officer"):
@@ -178,7 +188,7 @@ class DropOrder(_Act, frozen=True, kw_only=True, tag="drop-order"):
 
 RegisterAct = (
     AdmitBody | CertifyBody | NarrowBody | AmendBody | ReplaceKeys
-    | SuspendBody | ReinstateBody | StrikeOffBody | MarkBody
+    | SuspendBody | ReinstateBody | StrikeOffBody | MarkBody | DecideAppeal
     | AddOfficer | EndOfficer | AddBasis | EndBasis | AddRegistrar | EndRegistrar
 )  # fmt: skip
 Act = RegisterAct | DropOrder

@@ -23,12 +23,25 @@ _EXAMPLE: Final = {
             "status": "suspended",
             "status_since": "2026-11-03T02:00:00Z",
             "history": [
-                {"event": "body.registered", "at": "2026-07-01T02:00:00Z"},
                 {
+                    "event_id": "0b7a8a1e-2b0f-4d8e-8c39-52a1a6c0e3d4",
+                    "event": "body.registered",
+                    "at": "2026-07-01T02:00:00Z",
+                    "reason": None,
+                    "appeal": None,
+                    "outcome": None,
+                },
+                {
+                    "event_id": "5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11",
                     "event": "body.suspended",
                     "at": "2026-11-03T02:00:00Z",
                     "reason": "asked without cause",
                     "appeal": "the regulator, within 60 days",
+                    "outcome": {
+                        "outcome": "dismissed",
+                        "at": "2026-11-20T02:00:00Z",
+                        "reason": "the cause was not shown",
+                    },
                 },
             ],
         }
@@ -55,7 +68,7 @@ def register_router(engine: AsyncEngine) -> APIRouter:
     @router.get(
         "/bodies",
         responses={200: {"content": {"application/json": {"example": _EXAMPLE}}}},
-        summary="Who may ask, for which purposes, and every suspension",
+        summary="Who may ask, for which purposes; every suspension, warning and violation",
     )
     async def bodies(response: Response) -> PublicRegister:
         """Organizations alone: no officer, no key. Whoever was struck off stays listed."""

@@ -15,6 +15,7 @@ from consent.acts import Act, RegisterAct
 from consent.bases import NewBasis
 from consent.bodies import Contact, NewBody, NewOfficer
 from consent.body_scope import Particulars, Scope
+from consent.conduct import Finding
 from consent.errors import InvalidError, StateError
 from consent.journal import Actor
 from consent.oauth.errors import KeysNotFetchedError
@@ -83,7 +84,7 @@ def check(act: Act, codes: Codes) -> None:
 
 _OfBody = (
     acts.AdmitBody | acts.CertifyBody | acts.NarrowBody | acts.AmendBody | acts.ReplaceKeys
-    | acts.SuspendBody | acts.ReinstateBody | acts.StrikeOffBody | acts.MarkBody
+    | acts.SuspendBody | acts.ReinstateBody | acts.StrikeOffBody | acts.MarkBody | acts.DecideAppeal
 )  # fmt: skip
 
 
@@ -113,7 +114,10 @@ async def _body(writing: Writing, act: _OfBody, actor: Actor) -> UUID:
         case acts.StrikeOffBody():
             await bodies.strike_off_body(writing, act.body, act.reason, actor, appeal=act.appeal)
         case acts.MarkBody():
-            await conduct.mark(writing, act.body, act.mark, act.reason, actor, appeal=act.appeal)
+            finding = Finding(act.mark, act.reason, act.appeal, act.public, act.note)
+            await conduct.mark(writing, act.body, finding, actor)
+        case acts.DecideAppeal():
+            return await conduct.decide_appeal(writing, act.event, act.outcome, act.reason, actor)
     return act.body
 
 

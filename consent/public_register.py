@@ -1,38 +1,39 @@
 """The public register: who may ask, for what, and what became of them. Open to everybody.
 
-It holds organizations, never persons: officers, keys and redirect URIs are left out.
+It holds organizations, never persons: officers, keys and redirect URIs are left out, and so is what of a
+conduct file the law does not make public.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.bodies import Contact, list_bodies
-from consent.tables import register_event
-
-_STATUS_EVENTS: Final = ("body.registered", "body.suspended", "body.reinstated", "body.struck_off")
+from consent.conduct import Appeal, Conduct, conduct_files
 
 
 @dataclass(frozen=True, slots=True)
-class StatusEvent:
-    """One change in the standing of a body.
+class PublicEvent:
+    """One line of a body's conduct file that everybody may read.
 
     Attributes:
-        event: `body.registered`, `body.suspended`, `body.reinstated` or `body.struck_off`.
+        event_id: of the line; who appeals names it.
+        event: `body.registered`, `body.warned`, `body.violation_found`, `body.suspended`, `body.reinstated`
+            or `body.struck_off`.
         at: when it took effect, UTC.
         reason: as stated; None for a registration.
-        appeal: where it can be appealed, or what became of the appeal.
+        appeal: where it can be appealed.
+        outcome: of the appeal; None until it was decided.
     """
 
+    event_id: UUID
     event: str
     at: datetime
     reason: str | None = None
     appeal: str | None = None
+    outcome: Appeal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class PublicBody:
         purposes: what it is certified to ask for.
         capacities: of `ask`, `furnish`, `inspect`.
         status: `active`, `suspended` or `struck-off`.
-        history: every change of its standing, the oldest first.
+        history: of its conduct what the law makes public, the oldest first.
     """
 
     body_id: UUID
@@ -55,7 +56,7 @@ class PublicBody:
     capacities: tuple[str, ...]
     status: str
     status_since: datetime
-    history: tuple[StatusEvent, ...]
+    history: tuple[PublicEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,8 @@ class PublicRegister:
 
 async def read_public_register(connection: AsyncConnection) -> PublicRegister:
     """The register as it stands."""
-    rows = await connection.execute(
-        select(register_event.c.object_id, register_event.c.event, register_event.c.document)
-        .where(register_event.c.event.in_(_STATUS_EVENTS))
-        .order_by(register_event.c.at)
-    )
-    histories: dict[UUID, list[StatusEvent]] = {}
-    for object_id, event, document in rows:
-        histories.setdefault(object_id, []).append(_status_event(event, document))
+    registered = await list_bodies(connection)
+    files = await conduct_files(connection, [one.body_id for one in registered])
     return PublicRegister(
         tuple(
             PublicBody(
@@ -87,15 +82,12 @@ async def read_public_register(connection: AsyncConnection) -> PublicRegister:
                 capacities=tuple(sorted(one.capacities)),
                 status=one.status,
                 status_since=one.status_since,
-                history=tuple(histories.get(one.body_id, ())),
+                history=tuple(_public(line) for line in files.get(one.body_id, ()) if line.public),
             )
-            for one in await list_bodies(connection)
+            for one in registered
         )
     )
 
 
-def _status_event(event: str, document: str) -> StatusEvent:
-    content = json.loads(document)
-    return StatusEvent(
-        event, datetime.fromisoformat(content["at"]), content.get("status_reason"), content.get("appeal")
-    )
+def _public(line: Conduct) -> PublicEvent:
+    return PublicEvent(line.event_id, line.event, line.at, line.reason, line.appeal, line.outcome)

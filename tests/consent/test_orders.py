@@ -16,6 +16,7 @@ from access_log.log import Log
 from consent import acts, bodies, orders, registrars
 from consent.bases import read_basis
 from consent.carrying_out import Codes
+from consent.conduct import conduct_file
 from consent.errors import ConsentError, InvalidError, StateError, StatementError, UnknownError
 from consent.handing_in import HandedIn, hand_in
 from consent.journal import digest
@@ -81,7 +82,7 @@ async def registry(log: Log, owner_url: str) -> AsyncIterator[Registry]:
     owner.dispose()
 
 
-def heavy(bank: object) -> dict[str, dict[str, Any]]:
+def heavy(bank: object, line: object = None) -> dict[str, dict[str, Any]]:
     """An act of each kind that needs two registrars."""
     contact = {"address": "1 Road", "contact": "x@example.org"}
     body = {"body": str(bank)}
@@ -94,6 +95,7 @@ def heavy(bank: object) -> dict[str, dict[str, Any]]:
         "amend-body": {**body, "name": "Other", **contact},
         "replace-keys": {**body, "jwks": jwks("two")},
         "reinstate-body": {**body, "reason": "it passed"},
+        "decide-appeal": {"event": str(line), "outcome": "upheld", "reason": "no case was asked without"},
         "strike-off-body": {**body, "reason": "sold data"},
         "add-basis": {
             "code": "law", "title": "Law", "article": "1", "in_force_from": "2024-01-01",
@@ -124,7 +126,9 @@ def test_these_are_all_acts() -> None:
 
 async def test_no_act_of_weight_is_done_by_one_and_each_by_two(registry: Registry) -> None:
     first, second = registry.known.first, registry.known.second
-    for name, members in heavy(registry.known.bank).items():
+    async with registry.log.engine.connect() as connection:
+        (*_, line) = await conduct_file(connection, registry.known.bank)
+    for name, members in heavy(registry.known.bank, line.event_id).items():
         before = await registry.body(registry.known.bank)
         placed = await registry.order({"do": name, **members})
         assert (placed.state, placed.object_id) == ("waiting", None)

@@ -9,7 +9,7 @@ import typer
 from consent import acts, bodies, conduct
 from consent.bodies import Body
 from consent.body_keys import public_keys
-from consent.conduct import Conduct, Mark
+from consent.conduct import Conduct, Mark, Outcome
 from consent.oauth.errors import KeysNotFetchedError
 from consent.oauth.jwks_uri import PublishedKeys
 from vault.server.assembly import Vault
@@ -208,18 +208,40 @@ def mark(
     reason: Reason,
     kind: Annotated[Mark, typer.Option(help="What it was.")] = "warning",
     appeal: Appeal = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Keep it out of the public register, where the law does.")
+    ] = False,
+    note: Annotated[str | None, typer.Option(help="For registrars alone.")] = None,
 ) -> None:
     """Write a warning or a violation into a body's conduct file; its status stays.
 
     Example: `creditvault body mark 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11 --reason "asked without a case"`
     """
-    act = acts.MarkBody(body=body, mark=kind, reason=reason, appeal=appeal)
+    act = acts.MarkBody(body=body, mark=kind, reason=reason, appeal=appeal, public=not private, note=note)
     say(ordered(act), "body", f"wrote a {kind} into the file of {{}}")
+
+
+@app.command(name="appeal")
+def decide_appeal(
+    event: Annotated[UUID, typer.Argument(metavar="LINE", help="Id of the line; `body conduct` shows it.")],
+    outcome: Annotated[Outcome, typer.Option(help="Whether the body was right.")],
+    reason: Reason,
+    registrar: MaybeRegistrar = None,
+    key: MaybeKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write down what became of an appeal; once two registrars are registered, two do.
+
+    Example: `creditvault body appeal LINE --outcome upheld --reason "no case was asked without"`
+    """
+    act = acts.DecideAppeal(event=event, outcome=outcome, reason=reason)
+    done = ordered(act, maybe_signing(registrar, key))
+    say(done, "body", f"the appeal is {outcome}; the file of {{}} says so", as_json=as_json)
 
 
 @app.command(name="conduct")
 def conduct_file(body: BodyId, as_json: AsJson = False) -> None:
-    """Show a body's conduct file: warnings, violations, and every change of its status.
+    """Show a body's conduct file: warnings, violations, every change of its status, and appeals.
 
     Example: `creditvault body conduct 5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11`
     """
@@ -233,8 +255,21 @@ def conduct_file(body: BodyId, as_json: AsJson = False) -> None:
         print_json(found)
         return
     print_table(
-        ("when", "event", "reason", "appeal", "by"),
-        [(f"{one.at:%Y-%m-%d %H:%M}", one.event, one.reason, one.appeal, one.actor) for one in found],
+        ("line", "when", "event", "reason", "appeal", "outcome", "public", "note", "by"),
+        [
+            (
+                one.event_id,
+                f"{one.at:%Y-%m-%d %H:%M}",
+                one.event,
+                one.reason,
+                one.appeal,
+                None if one.outcome is None else one.outcome.outcome,
+                one.public,
+                one.note,
+                one.actor,
+            )
+            for one in found
+        ],
     )
 
 

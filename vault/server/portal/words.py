@@ -114,9 +114,15 @@ _BODY_STATES: Final[Mapping[str, str]] = {
 }
 _BODY_EVENTS: Final[Mapping[str, str]] = {
     "body.registered": "Registered",
+    "body.warned": "Warned",
+    "body.violation_found": "Violated the rules",
     "body.suspended": "Suspended",
     "body.reinstated": "Reinstated",
     "body.struck_off": "Struck off",
+}
+_APPEALS: Final[Mapping[str, str]] = {
+    "upheld": "Its appeal was upheld: this was wrong",
+    "dismissed": "Its appeal was dismissed",
 }
 _CAPACITIES: Final[Mapping[str, str]] = {
     "ask": "ask about people",
@@ -179,8 +185,12 @@ class Words:
         return _BODY_STATES[code]
 
     def status_event(self, event: str) -> str:
-        """A change of how it stands."""
+        """A line of its conduct file."""
         return _BODY_EVENTS[event]
+
+    def appeal(self, outcome: str) -> str:
+        """What became of an appeal."""
+        return _APPEALS[outcome]
 
     def capacity(self, code: str) -> str:
         """What an organization is registered for."""

@@ -46,6 +46,7 @@ def test_every_command_asked_for_is_there() -> None:
             "reinstate",
             "strike-off",
             "mark",
+            "appeal",
             "conduct",
             "list",
         },
