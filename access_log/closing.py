@@ -292,8 +292,10 @@ async def keep_opening(new: Log) -> None:
         row = (await connection.execute(_PAYLOAD, {"log": new.number})).one_or_none()
         if not found or row is None:
             raise LogStateError(f"entry 0 of {new.origin} is missing or has no payload")
-        payload = Payload.decode(await new.sealer.open(0, row.expiry_id, row.sealed))
-        opening = key_changes.published_opening(payload)
+        opened = await new.sealer.open(0, row.expiry_id, row.sealed)
+        if opened is None:
+            raise LogStateError(f"the retention of entry 0 of {new.origin} has ended")
+        opening = key_changes.published_opening(Payload.decode(opened))
         proof = await stored.proof(connection, new.number, 0, raised.size)
         await connection.execute(
             _KEEP,

@@ -40,8 +40,8 @@ _PUBLIC = ("event", "document")
 class PayloadOpener(Protocol):
     """Opens what a sealer sealed."""
 
-    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
-        """Returns the plaintext; raises when it was altered or moved."""
+    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes | None:
+        """Returns the plaintext, None once its key was destroyed; raises when it was altered or moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,10 @@ async def complete(
     if not found or row is None:
         raise LogStateError(f"entry {index}, which names the log's new keys, is missing or has no payload")
     proof = await stored.proof(connection, log, index, size)
-    payload = Payload.decode(await opener.open(index, row.expiry_id, row.sealed))
+    opened = await opener.open(index, row.expiry_id, row.sealed)
+    if opened is None:
+        raise LogStateError(f"the retention of entry {index}, which names the log's new keys, has ended")
+    payload = Payload.decode(opened)
     await connection.execute(
         _COMPLETE,
         {

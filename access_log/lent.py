@@ -18,8 +18,8 @@ class Sealer(Protocol):
             It holds the key, so let go of it when they are sealed.
         """
 
-    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
-        """Returns the plaintext; raises when it was altered or moved."""
+    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes | None:
+        """Returns the plaintext, None once its key was destroyed; raises when it was altered or moved."""
 
 
 LogKey: TypeAlias = "SigningKey | CosigningKey"

@@ -38,8 +38,8 @@ _READ = text(
 class Opener(Protocol):
     """Opens sealed payloads, as a log's sealer does."""
 
-    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
-        """Returns the plaintext; raises when it was altered or moved."""
+    async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes | None:
+        """Returns the plaintext, None once its key was destroyed; raises when it was altered or moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +144,15 @@ async def read_kept(
             found.append(Kept(index, None, unread=True))
         else:
             try:
-                payload = Payload.decode(await sealer.open(index, expiry_id, sealed))
+                opened = await sealer.open(index, expiry_id, sealed)
+                payload = None if opened is None else Payload.decode(opened)
                 entry = Entry.decode(raw)
             except unreadable:
+                payload = None
+            if payload is None:
                 found.append(Kept(index, None, unread=True))
-                continue
-            found.append(_held_against(index, document, entry, payload))
+            else:
+                found.append(_held_against(index, document, entry, payload))
     return found
 
 

@@ -300,16 +300,24 @@ class Placement:
             self._miss(index, "the month in which its payload's retention ends was altered", bad=True)
             return None
         try:
-            payload = Payload.decode(await self.log.sealer.open(index, expiry_id, sealed))
-            fits = payload.type is entry.type and payload.commitment(entry.label) == entry.commitment
-            place = _place(payload)
+            opened = await self.log.sealer.open(index, expiry_id, sealed)
+            payload = None if opened is None else Payload.decode(opened)
+            place = None if payload is None else _place(payload)
         except self._unreadable:
             self._miss(index, "its sealed payload was altered, or is another entry's", bad=must_be_there)
             return None
-        if not fits or place is None:
+        if payload is None:
+            reason = "the key of its payload was destroyed, and its retention has not ended"
+            self._miss(index, reason, bad=must_be_there)
+        elif (
+            place is None
+            or payload.type is not entry.type
+            or payload.commitment(entry.label) != entry.commitment
+        ):
             self._miss(index, "its payload is not the one the entry commits to", bad=True)
-            return None
-        self.payloads += 1
+            place = None
+        else:
+            self.payloads += 1
         return place
 
     def _miss(self, index: int, reason: str, *, bad: bool) -> None:

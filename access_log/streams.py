@@ -60,7 +60,7 @@ async def entries_of(
             rows = await _by_labels(connection, log, sought)
             for index, raw, expiry_id, sealed in rows:
                 payload = (
-                    Payload.decode(await log.sealer.open(index, expiry_id, sealed))
+                    await _opened(log, index, expiry_id, sealed)
                     if sealed is not None and expiry_id is not None
                     else None
                 )
@@ -108,7 +108,7 @@ async def entries_between(
         StreamEntry(
             index,
             Entry.decode(entry),
-            Payload.decode(await log.sealer.open(index, *sealed[index])) if index in sealed else None,
+            await _opened(log, index, *sealed[index]) if index in sealed else None,
         )
         for index, entry in raw
     ]
@@ -121,6 +121,11 @@ def stands_in(log: StoredLog, one: StreamEntry, stream_id: bytes) -> bool:
     seq = one.payload.values()["seq"]
     key = log.month_key(stream_id, labels.month_of(one.entry.time))
     return isinstance(seq, int) and compare_digest(labels.label(key, seq), one.entry.label)
+
+
+async def _opened(log: StoredLog, index: int, expiry_id: int, sealed: bytes) -> Payload | None:
+    opened = await log.sealer.open(index, expiry_id, sealed)
+    return None if opened is None else Payload.decode(opened)
 
 
 async def _by_labels(

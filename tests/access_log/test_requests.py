@@ -59,8 +59,9 @@ async def test_the_newest_under_each_key_of_each_client(log: Log) -> None:
     }
     again = found[CLIENT, KEY]
     assert (again.index, again.entry) == (3, entries[3])
-    opened = Payload.decode(await log.sealer.open(again.index, again.expiry_id, again.sealed))
-    assert opened.values()["case_reference"] == str(newest)
+    opened = await log.sealer.open(again.index, again.expiry_id, again.sealed)
+    assert opened is not None
+    assert Payload.decode(opened).values()["case_reference"] == str(newest)
 
 
 async def test_what_is_older_than_the_window_is_not_found(log: Log, owner_url: str) -> None:

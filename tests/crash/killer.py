@@ -292,6 +292,19 @@ CLOSING: dict[str, Step] = {
 }
 """Steps of closing a log and opening the next, beside those of making and writing one."""
 
+_ENDS_MONTH = "UPDATE vault.expiry_key SET wrapped = NULL"
+ENDING_MONTHS: dict[str, Step] = {
+    "before-month-ends": Statement("before", _ENDS_MONTH),
+    "before-end-is-committed": Commit("before", _ENDS_MONTH),
+    "after-end-is-committed": Commit("after", _ENDS_MONTH),
+    "after-records-are-removed": Statement("after", "DELETE FROM vault.record"),
+    "before-destruction": Call("before", "vault.crypto.keyring", "FileKeyring.destroy"),
+    "after-destruction": Call("after", "vault.crypto.keyring", "FileKeyring.destroy"),
+    "before-it-is-written-down": Statement("before", "UPDATE vault.expiry_key SET destroyed_at"),
+    "after-it-is-written-down": Commit("after", "UPDATE vault.expiry_key SET destroyed_at"),
+}
+"""Steps of the end of a month, in their order."""
+
 RECOVERING = (
     "after-head-lock",
     "before-sign",
@@ -309,7 +322,7 @@ def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
     steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
-    (steps | DROPPING | CLOSING | ROTATING)[name].wrap(Trigger(int(nth), Path(armed)))
+    (steps | DROPPING | CLOSING | ROTATING | ENDING_MONTHS)[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 

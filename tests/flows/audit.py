@@ -56,7 +56,9 @@ async def read_log(vault: Vault) -> list[Logged]:
         assert index == at, "an entry is missing, or a payload has none"
         assert sealed is not None, f"entry {at} has no payload"
         entry = Entry.decode(raw)
-        payload = Payload.decode(await vault.log.sealer.open(index, expiry_id, sealed))
+        opened = await vault.log.sealer.open(index, expiry_id, sealed)
+        assert opened is not None, f"the key of the payload of entry {at} is gone"
+        payload = Payload.decode(opened)
         assert payload.commitment(entry.label) == entry.commitment, f"entry {at} is another payload's"
         found.append(Logged(index, entry, leaf_hash(raw), payload.values()))
     return found

@@ -78,10 +78,12 @@ async def payloads(served: Served) -> dict[str, Any]:
         rows = (
             await connection.execute(text("SELECT index, expiry_id, sealed FROM access_log.payload"))
         ).all()
-    return {
-        str(index): dict(Payload.decode(await log.sealer.open(index, expiry_id, sealed)).values())
-        for index, expiry_id, sealed in sorted(rows)
-    }
+    found = {}
+    for index, expiry_id, sealed in sorted(rows):
+        opened = await log.sealer.open(index, expiry_id, sealed)
+        assert opened is not None
+        found[str(index)] = dict(Payload.decode(opened).values())
+    return found
 
 
 async def answered(grant: Grant) -> list[dict[str, Any]]:

@@ -94,7 +94,9 @@ class Served:
                     {"index": index},
                 )
             ).one()
-        return dict(Payload.decode(await log.sealer.open(index, expiry_id, sealed)).values())
+        opened = await log.sealer.open(index, expiry_id, sealed)
+        assert opened is not None
+        return dict(Payload.decode(opened).values())
 
 
 @dataclass(frozen=True)

@@ -120,3 +120,11 @@ class Catalogue:
     def expiry_month(self, window: DisplayWindow, today: date) -> int:
         """Returns the month (yyyymm) whose expiry key a record with this window is sealed under."""
         return display.expiry_month(window, today, self.pack.limits)
+
+    def rolling_month(self, today: date) -> int:
+        """Returns the month (yyyymm) that records without a known end hang on when they are wrapped today."""
+        return display.rolling_month(today, self.pack.limits)
+
+    def carried_before(self, today: date) -> int:
+        """Returns the month (yyyymm) before which nothing with a longer display may hang any more today."""
+        return display.carried_before(today, self.pack.limits)

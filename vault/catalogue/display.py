@@ -104,8 +104,22 @@ def expiry_month(window: DisplayWindow, today: date, limits: Limits) -> int:
     that is over is never returned, because its key is destroyed.
     """
     if window.end is None or not window.shown:
-        return month_id(add_months(today, limits.open_months))
+        return rolling_month(today, limits)
     return max(month_id(window.end), month_id(today))
+
+
+def rolling_month(today: date, limits: Limits) -> int:
+    """Returns the month, as yyyymm, that records without a known end hang on when they are wrapped today."""
+    return month_id(add_months(today, limits.open_months))
+
+
+def carried_before(today: date, limits: Limits) -> int:
+    """Returns the month, as yyyymm, before which nothing with a longer display may hang any more today.
+
+    Half of the rolling month's distance: each record is wrapped anew every half year or so rather than each
+    month, and the key it hung on outlives every backup in which it still does: one of them may be restored.
+    """
+    return month_id(add_months(today, max(1, limits.open_months // 2)))
 
 
 def _date(name: str, values: Mapping[str, object], document_date: date | None) -> date | None:

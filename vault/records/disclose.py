@@ -29,7 +29,7 @@ import structlog
 from access_log import requests
 from access_log.batch import Batcher
 from access_log.entry import Entry, EntryType
-from access_log.errors import AccessLogError
+from access_log.errors import AccessLogError, LogStateError
 from access_log.log import NOT_FOUND_STREAM, Event, Log, RequestMark, Writing
 from access_log.payload import Party, Payload
 from access_log.requests import EarlierRequest
@@ -362,9 +362,10 @@ class Disclosure:
 
     async def _repeat(self, writing: Writing, one: _Pending, permit: Permit, earlier: EarlierRequest) -> None:
         """Chooses the record versions the earlier entry names, as far as they may be shown today."""
-        payload = Payload.decode(
-            await self._log.sealer.open(earlier.index, earlier.expiry_id, earlier.sealed)
-        )
+        opened = await self._log.sealer.open(earlier.index, earlier.expiry_id, earlier.sealed)
+        if opened is None:
+            raise LogStateError(f"the key of the payload of entry {earlier.index} is gone")
+        payload = Payload.decode(opened)
         versions = opened_versions(payload.values()["record_versions"])
         records = (
             await store.versions(writing.connection, one.found.person.subject_id, versions)

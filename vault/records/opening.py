@@ -14,6 +14,7 @@ from vault.crypto.envelopes import ExpiryKey, RecordKey, SubjectKey
 from vault.crypto.errors import CryptoError, ProviderRefusedError, UnsealError
 from vault.crypto.journal import for_entry
 from vault.records.choose import DOCUMENT, ChosenVersion
+from vault.records.expiry_keys import gone_error
 from vault.records.identities import VAULT_ITSELF
 from vault.records.keys import VaultKeys
 from vault.records.query import DisclosedRecord
@@ -95,11 +96,13 @@ class Opener:
             [(one.subject_id, for_entry(one.entry)) for one in wanted if one is not first[one.subject_id]]
         )
         versions = [version for one in wanted for version in one.versions]
-        await self._load_months({version.record.expiry_id for version in versions})
+        months = await self._load_months({version.record.expiry_id for version in versions})
         await self._learn_names({version.record.furnisher for version in versions})
-        return [self._open(one, subject_keys[one.subject_id]) for one in wanted]
+        return [self._open(one, subject_keys[one.subject_id], months) for one in wanted]
 
-    def _open(self, wanted: Wanted, key: SubjectKey | CryptoError) -> Opened | CryptoError:
+    def _open(
+        self, wanted: Wanted, key: SubjectKey | CryptoError, months: Mapping[int, ExpiryKey]
+    ) -> Opened | CryptoError:
         if isinstance(key, CryptoError):
             return key
         try:
@@ -107,7 +110,7 @@ class Opener:
                 open_record(
                     version,
                     key,
-                    self._keys.expiry.key(version.record.expiry_id),
+                    _month_of(version, months),
                     self._names[version.record.furnisher],
                 )
                 for version in wanted.versions
@@ -131,16 +134,25 @@ class Opener:
         except UnsealError as error:
             return error
 
-    async def _load_months(self, months: Collection[int]) -> None:
+    async def _load_months(self, months: Collection[int]) -> dict[int, ExpiryKey]:
         try:
-            await self._keys.expiry.load(months)
+            return await self._keys.expiry.load(months)
         except (UnsealError, ProviderRefusedError):
+            found: dict[int, ExpiryKey] = {}
             for month in months:
                 # What is missing afterwards is told where a record needs it.
                 with suppress(UnsealError, ProviderRefusedError):
-                    await self._keys.expiry.load([month])
+                    found |= await self._keys.expiry.load([month])
+            return found
 
     async def _learn_names(self, furnishers: Collection[UUID]) -> None:
         if unknown := set(furnishers) - self._names.keys():
             async with self._engine.connect() as connection:
                 self._names.update(await bodies.names(connection, unknown))
+
+
+def _month_of(version: ChosenVersion, months: Mapping[int, ExpiryKey]) -> ExpiryKey:
+    month = version.record.expiry_id
+    if month not in months:
+        raise gone_error(month)
+    return months[month]

@@ -67,6 +67,9 @@ _OWN = text(
     " r.created_at FROM vault.record r WHERE r.subject_id = :subject_id AND NOT r.superseded"
     " ORDER BY r.created_at, r.record_id"
 )
+_OWN_MONTHS = text(
+    "SELECT DISTINCT expiry_id FROM vault.record WHERE subject_id = :subject_id AND NOT superseded"
+)
 _VERSIONS = text(
     "SELECT r.record_id, r.version, r.category, r.furnisher, r.basis, r.display_from, r.display_until,"
     " r.how_counted, r.state, r.expiry_id, r.wrapped_key AS record_key, r.key_check, r.fields, r.sealed,"
@@ -175,6 +178,11 @@ async def own(connection: AsyncConnection, subject_id: UUID) -> list[SealedRecor
     """Every current record of one person, oldest first."""
     rows = await connection.execute(_OWN, {"subject_id": subject_id})
     return [_record(tuple(row)) for row in rows]
+
+
+async def own_months(connection: AsyncConnection, subject_id: UUID) -> set[int]:
+    """The months on which the current records of one person hang."""
+    return set(await connection.scalars(_OWN_MONTHS, {"subject_id": subject_id}))
 
 
 async def versions(

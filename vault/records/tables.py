@@ -57,12 +57,27 @@ system_key = Table(
     Column("root_version", SmallInteger, nullable=False, comment="of the root key that wrapped it"),
 )
 
+# The row of a month outlives its key, so that no second one is ever made for it.
 expiry_key = Table(
     "expiry_key",
     metadata,
     Column("expiry_id", Integer, primary_key=True, autoincrement=False, comment="yyyymm"),
-    Column("wrapped", LargeBinary, nullable=False),
+    Column("wrapped", LargeBinary, comment="null once the month has ended"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column("ended_at", DateTime(timezone=True)),
+    Column(
+        "records",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="how many record versions were removed with it",
+    ),
+    Column("destroyed_at", DateTime(timezone=True)),
+    Column(
+        "final_on", Date, comment="when no backup opens it any more; null where its provider keeps the key"
+    ),
+    CheckConstraint("(wrapped IS NULL) = (ended_at IS NOT NULL)", name="ended"),
+    CheckConstraint("destroyed_at IS NULL OR ended_at IS NOT NULL", name="destroyed"),
 )
 
 subject = Table(
@@ -111,6 +126,16 @@ record = Table(
     UniqueConstraint("furnisher", "reference", "version"),
 )
 Index("record_by_expiry", record.c.expiry_id)
+# What lasts longer than the month it hangs on, so that it is found beside all that ends with its month.
+Index(
+    "record_to_carry",
+    record.c.expiry_id,
+    postgresql_where=text(
+        "NOT superseded AND state <> ALL (ARRAY['annulled', 'repaired'])"
+        " AND (display_until IS NULL OR"
+        " extract(year FROM display_until) * 100 + extract(month FROM display_until) > expiry_id)"
+    ),
+)
 
 # One authorization with delayed notice about one person; its queries stand in a stream of their own.
 covert_case = Table(

@@ -162,7 +162,11 @@ def own_cases(accesses: Iterable[Access]) -> list[OwnCase]:
                 "opened_at": one.time,
                 "changed_at": one.time,
             }
-        elif event in (TAKEN_UP, ANSWERED) and one.type is EntryType.INSPECTION:
+        elif (
+            event in (TAKEN_UP, ANSWERED)
+            and one.type is EntryType.INSPECTION
+            and about["case"] in found  # else the retention of what opened it has ended
+        ):
             state = "taken up" if event == TAKEN_UP else "answered"
             found[about["case"]] |= {"state": state, "answer": about.get("answer"), "changed_at": one.time}
     return [OwnCase(**each) for each in reversed(found.values())]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from vault.records.choose import ChosenVersion
 from vault.records.keys import VaultKeys
 from vault.records.opening import Opener, Wanted
 from vault.records.query import DisclosedRecord
+from vault.records.store import SealedRecord
 
 _BEHIND = "_"
 """What begins so supports a record and is no field of the catalogue."""
@@ -47,6 +49,9 @@ async def own_records(
 ) -> tuple[list[OwnRecord], str | None]:
     """Everything held about a person, and the receipt of this view; an unknown person has neither.
 
+    A record whose display has ended, and whose month's key is destroyed, is held no more, whether or not its
+    ciphertexts were removed yet.
+
     Args:
         log: the log.
         keys: open the records.
@@ -59,13 +64,18 @@ async def own_records(
         CryptoError: keys cannot be used now, or a record does not open.
     """
     await keys.provider.health()
+    gone = await _months_gone(log, keys, subject_id)
     async with log.writing() as writing:
         row = await store.subject(writing.connection, subject_id)
         if row is None:
             return [], None
         if mandate is not None:
             await mandates.require_standing(writing, mandate)
-        records = await store.own(writing.connection, subject_id)
+        records = [
+            each
+            for each in await store.own(writing.connection, subject_id)
+            if each.expiry_id not in gone or not _over(each, writing.now.date())
+        ]
         opened = [ChosenVersion(record, tuple(record.sealed), _no_annotations()) for record in records]
         payload = Payload.create(
             EntryType.RIGHTS,
@@ -85,6 +95,18 @@ async def own_records(
         raise found
     own = [_own(one, record) for one, record in zip(opened, found, strict=True)]
     return own, writing.receipts[position]
+
+
+async def _months_gone(log: Log, keys: VaultKeys, subject_id: UUID) -> set[int]:
+    """The months on which records of this person hang and whose keys are gone."""
+    async with log.engine.connect() as connection:
+        months = await store.own_months(connection, subject_id)
+    return months - (await keys.expiry.load(months)).keys()
+
+
+def _over(record: SealedRecord, today: date) -> bool:
+    """Whether its display has ended; its month was over for days, everywhere, when its key was destroyed."""
+    return record.display_until is not None and record.display_until < today
 
 
 def _own(chosen: ChosenVersion, record: DisclosedRecord) -> OwnRecord:

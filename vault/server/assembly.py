@@ -1,5 +1,6 @@
 """The rooms put together: what one worker process holds open."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -43,13 +44,14 @@ from vault.records.identities import Identities
 from vault.records.intake import Intake
 from vault.records.keys import CONSENT_SIGNING, LABEL_MASTER, PROOF_NONCE, VaultKeys
 from vault.records.log_sealer import LogSealer
+from vault.records.month_ends import MonthEnds
 from vault.records.neighbours import Neighbours
 from vault.records.signers import LogSigners
 from vault.records.watch import Measures
 from vault.rights.reapply import reapplier
 from vault.server import endings
 from vault.server.database import application_engine
-from vault.server.providers import first_provider, open_provider
+from vault.server.providers import first_provider, open_provider, require_destruction
 from vault.server.settings import Settings, archive_of
 from vault.server.token_keys import TokenKeys
 
@@ -104,6 +106,18 @@ class Vault:
 def schemes_of(settings: Settings) -> frozenset[str]:
     """The identifier schemes this deployment serves; invented people belong to a demo alone."""
     return frozenset({CN_RIC, DEMO_ID}) if settings.demo else frozenset({CN_RIC})
+
+
+def month_ends(vault: Vault) -> MonthEnds:
+    """Who ends months that are over."""
+    settings = vault.settings
+    return MonthEnds(
+        vault.log,
+        vault.keys,
+        vault.catalogue,
+        grace_days=settings.expiry_grace_days,
+        backup_days=settings.backup_days,
+    )
 
 
 def measures(settings: Settings, catalogue: Catalogue) -> Measures:
@@ -165,6 +179,9 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
     catalogue = load_catalogue(settings.pack)
     async with AsyncExitStack() as held:
         engine, keys = await held.enter_async_context(_holding(settings, database_url))
+        require_destruction(keys.provider, settings)
+        letting_go = asyncio.create_task(keys.expiry.let_go_in_time())
+        held.callback(letting_go.cancel)
         log = await _log(settings, engine, keys)
         closed = await _closed(settings, engine, keys, log.number)
         witnessing = _witnessing(settings, log)

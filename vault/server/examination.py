@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -61,6 +62,9 @@ _OVERDUE = text(
     "SELECT count(*) FROM vault.covert_case"
     " WHERE disclosed_at IS NULL AND ends_at <= clock_timestamp() - interval '1 hour'"
 )
+_LATE_MONTHS = text(
+    "SELECT count(*) FROM vault.expiry_key WHERE destroyed_at IS NULL AND expiry_id < :before"
+)
 _WORKER = text(
     "SELECT extract(epoch FROM clock_timestamp() - max(last_heartbeat))::float8"
     " FROM jobs.procrastinate_workers"
@@ -98,7 +102,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         return
     try:
         with database_urls(settings) as urls:
-            yield from _database(urls.application)
+            yield from _database(urls.application, settings)
             yield _whole(settings, urls.application)
     except VaultError as error:
         yield Check("database", FAIL, str(error))
@@ -195,7 +199,7 @@ def _mode(settings: Settings) -> Iterator[Check]:
         yield Check("user", WARN, "running as root: run the vault as a user of its own")
 
 
-def _database(url: str) -> Iterator[Check]:
+def _database(url: str, settings: Settings) -> Iterator[Check]:
     try:
         check_schema(url)
         yield Check("schema", OK, "of this release")
@@ -207,6 +211,7 @@ def _database(url: str) -> Iterator[Check]:
         with engine.connect() as connection:
             for look in (_role, _append_only, _clock, _newest, _partitions, _worker, _covert):
                 yield look(connection)
+            yield _months(connection, settings)
     except SQLAlchemyError as error:
         yield _refused("database", error)
     finally:
@@ -272,6 +277,23 @@ def _covert(connection: Connection) -> Check:
             f"{left} covert cases have ended and their persons were not told: run `creditvault worker`",
         )
     return Check("delayed notice", OK, "nobody is told later than a court allowed")
+
+
+def _months(connection: Connection, settings: Settings) -> Check:
+    """Months that are over lose their keys in time."""
+    zone = load_catalogue(settings.pack).timezone
+    today = datetime.now(UTC).astimezone(zone).date()
+    # The worker looks once a day; two days later something keeps it from it.
+    before = today - timedelta(days=settings.expiry_grace_days + 2)
+    late = connection.scalar(_LATE_MONTHS, {"before": before.year * 100 + before.month}) or 0
+    if late:
+        return Check(
+            "expired months",
+            FAIL,
+            f"{late} months are over and their keys stand: run `creditvault worker`, or `creditvault keys "
+            "expire`, which says what holds them up",
+        )
+    return Check("expired months", OK, "the key of every month that is over was destroyed")
 
 
 def _partitions(connection: Connection) -> Check:

@@ -31,7 +31,7 @@ from vault.records.covert_counts import count_last_month, publish_counts
 from vault.records.flags import Watching
 from vault.rights import expiry
 from vault.server import retention
-from vault.server.assembly import Closed, Vault, measures
+from vault.server.assembly import Closed, Vault, measures, month_ends
 from vault.server.portal import sessions
 
 _OFTEN = "*/10 * * * *"
@@ -70,6 +70,7 @@ def every_job(vault: Vault) -> list[Job]:
         Job("watch", _EACH_MINUTE, partial(watch_queries, watching)),
         Job("warn_of_ends", _DAILY, partial(warn_of_ends, vault)),
         Job("remove_past_retention", _NIGHTLY, partial(remove_past_retention, vault)),
+        Job("end_months", _DAILY, month_ends(vault).run),
     ]
     if witnessing is not None:
         jobs.append(Job("witness", _WITNESS, partial(ask_witnesses, log, witnessing)))

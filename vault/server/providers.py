@@ -22,6 +22,10 @@ class KeyringLostError(VaultError):
     """The root keys are missing, and the database holds keys that no others open."""
 
 
+class KeepsKeysError(VaultError):
+    """The key provider never destroys a key, and nobody said that it may be so."""
+
+
 class ProviderSettingsError(VaultError):
     """A key provider is named, and not what it needs."""
 
@@ -74,6 +78,19 @@ async def first_provider(settings: Settings, *, exists: bool) -> AsyncIterator[K
                 "that name its keys"
             )
         yield provider
+
+
+def require_destruction(provider: KeyProvider, settings: Settings) -> None:
+    """Refuses a key provider under which nothing ever expires.
+
+    Raises:
+        KeepsKeysError: it never destroys a key, and the settings do not allow that.
+    """
+    if provider.destroy_policy == "none" and not settings.provider_may_keep_keys:
+        raise KeepsKeysError(
+            "the key provider never destroys a key, so nothing would ever expire: use one that does, or set "
+            "CREDITVAULT_PROVIDER_MAY_KEEP_KEYS=true, and every entry about it will say so"
+        )
 
 
 def journal(settings: Settings) -> Journal:

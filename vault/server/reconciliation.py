@@ -363,7 +363,8 @@ class _Walk:
         if index not in payloads:
             return None
         try:
-            return Payload.decode(await self.log.sealer.open(index, *payloads[index])).values()
+            opened = await self.log.sealer.open(index, *payloads[index])
+            return None if opened is None else Payload.decode(opened).values()
         except (FormatError, UnsealError, ProviderRefusedError):
             return None
 

@@ -189,6 +189,24 @@ class Settings(BaseSettings):
     payload_years: int = Field(
         10, ge=5, le=50, description="Years the sealed payloads of the log live (SZ 45: 5, ZJ 20: 10)."
     )
+    expiry_grace_days: int = Field(
+        3,
+        ge=2,
+        le=28,
+        description="Days between the end of a month and the destruction of its expiry key.",
+    )
+    backup_days: int = Field(
+        35,
+        ge=0,
+        le=3660,
+        description="For how many days backups of database, write-ahead log and keyring are kept. What was "
+        "destroyed or erased is final only after them; entries and certificates state the date.",
+    )
+    provider_may_keep_keys: bool = Field(
+        False,
+        description="Whether the vault starts with a key provider that never destroys a key: then nothing "
+        "expires for whoever holds that provider and an old backup, and every entry says so.",
+    )
     max_body: int = Field(
         65_536, ge=1024, description="Largest request body in bytes; batches of records excepted."
     )

@@ -17,7 +17,7 @@ from vault.crypto.envelopes import ExpiryKey, RecordKey, SubjectKey
 from vault.crypto.errors import InvalidIdentifierError, UnsealError
 from vault.crypto.keyring import FileKeyring
 from vault.crypto.padding import pad, padded_size
-from vault.crypto.payloads import PayloadSealer
+from vault.crypto.payloads import MonthSealer, PayloadSealer
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "crypto"
 SCHEMES = {CN_RIC, DEMO_ID}
@@ -136,25 +136,25 @@ def test_record_keys_refused(case: dict[str, str]) -> None:
         unwrap(read("record_keys.json"), case["sealed"])
 
 
-def payload_sealer(vector: dict[str, Any]) -> PayloadSealer:
-    keys = {vector["expiry_id"]: unhex(vector["expiry_key"])}
-    return PayloadSealer(unhex(vector["payload_key"]), keys.__getitem__, vector["origin"])
+def payload_sealer(vector: dict[str, Any]) -> MonthSealer:
+    month = ExpiryKey(vector["expiry_id"], unhex(vector["expiry_key"]))
+    return PayloadSealer(unhex(vector["payload_key"]), vector["origin"]).until(month)
 
 
 def test_payloads(draws: Callable[[bytes], None]) -> None:
     vector = read("payloads.json")
     sealer = payload_sealer(vector)
     plaintext = vector["plaintext"].encode()
-    assert sealer.until(vector["expiry_id"]).open(vector["index"], unhex(vector["sealed"])) == plaintext
+    assert sealer.open(vector["index"], unhex(vector["sealed"])) == plaintext
     draws(unhex(vector["nonce"]))
-    assert sealer.until(vector["expiry_id"]).seal(vector["index"], plaintext).hex() == vector["sealed"]
+    assert sealer.seal(vector["index"], plaintext).hex() == vector["sealed"]
 
 
 @pytest.mark.parametrize("case", read("payloads.json")["refused"], ids=lambda case: case["failure"])
 def test_payloads_refused(case: dict[str, str]) -> None:
     vector = read("payloads.json")
     with pytest.raises(UnsealError):
-        payload_sealer(vector).until(vector["expiry_id"]).open(vector["index"], unhex(case["sealed"]))
+        payload_sealer(vector).open(vector["index"], unhex(case["sealed"]))
 
 
 @pytest.fixture

@@ -86,14 +86,14 @@ async def own_records(vault: Vault, n: int) -> list[tuple[str, dict[str, Any]]]:
     (key,) = await vault.keys.subject_keys([(row.person.subject_id, row.wrapped_key)], [UNNAMED])
     async with vault.engine.connect() as connection:
         records = await store.own(connection, row.person.subject_id)
-    await vault.keys.expiry.load({one.expiry_id for one in records})
+    months = await vault.keys.expiry.load({one.expiry_id for one in records})
     opened = []
     for one in records:
         record_key = RecordKey.unwrap(
             key,
             one.record_id,
             one.version,
-            expiry_key=vault.keys.expiry.key(one.expiry_id),
+            expiry_key=months[one.expiry_id],
             wrapped=one.wrapped_key,
             key_check=one.key_check,
         )

@@ -35,8 +35,7 @@ async def identity(vault: Vault, n: int = UNKNOWN) -> list[dict[str, str]]:
     for one in records:
         if one.category != IDENTITY:
             continue
-        await vault.keys.expiry.load([one.expiry_id])
-        month = vault.keys.expiry.key(one.expiry_id)
+        (month,) = (await vault.keys.expiry.load([one.expiry_id])).values()
         record_key = RecordKey.unwrap(
             key,
             one.record_id,

@@ -13,6 +13,7 @@ from vault.records.keys import ROOT
 from vault.records.rewrapping import rewrap
 from vault.records.rotating import Rotation, not_needed_from
 from vault.server.assembly import Vault
+from vault.server.cli import ending_months
 from vault.server.cli.acting import operator, with_vault
 from vault.server.cli.output import AsJson, examples, print_json, print_table, progress
 
@@ -20,9 +21,13 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The keys of the key provider: list them, rotate them, destroy what nothing needs any more.",
     epilog=examples(
-        "creditvault keys list", "creditvault keys rotate --yes", "creditvault keys destroy root 1 --yes"
+        "creditvault keys list",
+        "creditvault keys rotate --yes",
+        "creditvault keys destroy root 1 --yes",
+        "creditvault keys expire --dry-run",
     ),
 )
+app.command()(ending_months.expire)
 
 
 class Rotated(StrEnum):
