@@ -21,6 +21,7 @@ from access_log.signing_keys import CosigningKey, SigningKey
 from access_log.verifier_keys import ML_DSA_44
 from tests import prepared
 from tests.openbao import OpenBao
+from tests.softhsm import SoftToken, made_token
 from vault.server.assembly import Vault, open_vault
 from vault.server.database import application_engine, migrate
 from vault.server.embedded import APPLICATION, DATABASE, OWNER, EmbeddedDatabase
@@ -63,6 +64,12 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     """A key server of this test worker. Whoever seals or ends it starts one of their own."""
     with OpenBao(tmp_path_factory.mktemp("openbao")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def soft_token(tmp_path_factory: pytest.TempPathFactory) -> SoftToken:
+    """A token of this test worker."""
+    return made_token(tmp_path_factory.mktemp("softhsm"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The key server fails or lies: 503, nothing released, no entry or one that says so; it recovers."""
+"""What holds the keys fails or lies: 503, nothing released, no entry or one that says so; it recovers."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +18,7 @@ from tests.flows.world import World, joined
 from tests.loopback import bound
 from tests.loopback import serving as listening
 from tests.openbao import OpenBao
+from tests.softhsm import SoftToken
 from vault.server.assembly import set_up
 from vault.server.settings import Settings
 
@@ -124,6 +125,30 @@ async def test_what_was_asked_before_costs_no_round_trip(
         between.asked.clear()
         assert (await court.ask()).status_code == httpx.codes.OK
         assert [path for path in between.asked if "lookup-self" not in path] == []
+
+
+async def test_a_token_that_is_away_is_waited_for(
+    vault_settings: Settings, soft_token: SoftToken, tmp_path: Path
+) -> None:
+    held = {**soft_token.settings("creditvault-away"), "key_cache_seconds": 0}
+    settings = at_port(vault_settings.model_copy(update=held), free_port())
+    assert settings.database_url is not None
+    await set_up(settings, settings.database_url)
+    async with joined(settings, tmp_path) as world, in_this_process(world.vault) as http:
+        await world.enrol(http, [1])
+        court = await world.statutory(http, 1)
+        answers = [await court.ask()]
+        begun = size(world)
+        with soft_token.away():
+            for _ in range(2):
+                _nothing_was_opened(await court.ask())
+                assert (await http.get("/readyz")).status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert size(world) == begun
+        answers.append(await court.ask())
+        assert {answer.status_code for answer in answers} == {httpx.codes.OK}
+        logged = await check_whole(world.vault)
+        check_answers(world.vault, [answer.json() for answer in answers], logged)
+        assert await check_uses(world.vault, logged) == {court.grant_id: 2}
 
 
 async def test_a_vault_goes_on_after_its_key_server_was_killed_sealed_or_stopped(

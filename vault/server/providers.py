@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from vault.crypto.held import HeldKeys
+from vault.crypto.held import HeldKeys, KeyHolder
 from vault.crypto.journal import Journal
 from vault.crypto.keyring import FileKeyring
 from vault.crypto.openbao import Transit
@@ -127,7 +127,32 @@ def passphrase(settings: Settings) -> str:
     return found
 
 
-def _holder(settings: Settings) -> Transit:
+def _holder(settings: Settings) -> KeyHolder:
+    return _hardware(settings) if settings.key_provider == "pkcs11" else _key_server(settings)
+
+
+def _hardware(settings: Settings) -> KeyHolder:
+    if settings.pkcs11_library is None or settings.pkcs11_token is None:
+        raise ProviderSettingsError(
+            "no hardware module is named: set CREDITVAULT_PKCS11_LIBRARY to its library and "
+            "CREDITVAULT_PKCS11_TOKEN to the label of its token"
+        )
+    pin = settings.pkcs11_pin_path
+    if pin is None:
+        raise ProviderSettingsError(
+            "no PIN for the hardware module is named: set CREDITVAULT_PKCS11_PIN_FILE to a file of mode 0600 "
+            "with it"
+        )
+    try:
+        from vault.crypto.hardware import HardwareModule  # noqa: PLC0415 -- loads an optional package
+    except ImportError:
+        raise ProviderSettingsError(
+            "the package python-pkcs11 is missing: install creditvault[pkcs11]"
+        ) from None
+    return HardwareModule(settings.pkcs11_library, settings.pkcs11_token, pin, settings.pkcs11_prefix)
+
+
+def _key_server(settings: Settings) -> Transit:
     if settings.openbao_url is None:
         raise ProviderSettingsError("no key server is named: set CREDITVAULT_OPENBAO_URL to its address")
     token = settings.openbao_token_path

@@ -139,9 +139,9 @@ class Settings(BaseSettings):
     )
     key_provider: str = Field(
         "file",
-        pattern="^(file|openbao)$",
+        pattern="^(file|openbao|pkcs11)$",
         description="What holds the root keys: `file`, the keyring below; `openbao`, the transit engine of "
-        "an OpenBao or HashiCorp Vault server.",
+        "an OpenBao or HashiCorp Vault server; `pkcs11`, a hardware module.",
     )
     key_cache_seconds: float = Field(
         5.0,
@@ -174,6 +174,20 @@ class Settings(BaseSettings):
     openbao_namespace: str | None = Field(None, description="Its namespace, where it has some.")
     openbao_timeout_seconds: float = Field(
         5.0, gt=0, le=60, description="How long one request to it may take."
+    )
+    pkcs11_library: Path | None = Field(
+        None, description="Shared library of the hardware module, as its maker names it."
+    )
+    pkcs11_token: str | None = Field(None, description="Label of its token.")
+    pkcs11_pin_file: Path | None = Field(
+        None,
+        description="File (mode 0600) with the PIN of the token's user. Unset: the systemd credential "
+        "`creditvault-pkcs11-pin`.",
+    )
+    pkcs11_prefix: str = Field(
+        "creditvault",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,50}$",
+        description="What the labels of this vault's keys there begin with; each vault has its own.",
     )
     keyring: Path | None = Field(
         None,
@@ -371,6 +385,11 @@ class Settings(BaseSettings):
     def openbao_token_path(self) -> Path | None:
         """Where the key server's token is; None if nothing says."""
         return self.openbao_token_file or _credential("creditvault-openbao-token")
+
+    @property
+    def pkcs11_pin_path(self) -> Path | None:
+        """Where the token's PIN is; None if nothing says."""
+        return self.pkcs11_pin_file or _credential("creditvault-pkcs11-pin")
 
 
 def _credential(name: str) -> Path | None:

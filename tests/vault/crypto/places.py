@@ -1,6 +1,7 @@
 """Where keys are kept in a test: each kind of provider, each test with keys of its own."""
 
 import itertools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tests.openbao import OpenBao
 from tests.prepared import CHEAP
+from tests.softhsm import SoftToken
 from vault.crypto.keyring import FileKeyring
 from vault.server.settings import Settings
 
@@ -37,9 +39,15 @@ def in_openbao(request: pytest.FixtureRequest, _folder: Path) -> dict[str, Any]:
     return server.settings(f"creditvault-{next(_NUMBERS)}")
 
 
+def in_token(request: pytest.FixtureRequest, _folder: Path) -> dict[str, Any]:
+    token: SoftToken = request.getfixturevalue("soft_token")
+    return token.settings(f"creditvault-{next(_NUMBERS)}")
+
+
 MAKERS: dict[str, Callable[[pytest.FixtureRequest, Path], dict[str, Any]]] = {
     "file": in_file,
     "openbao": in_openbao,
+    "pkcs11": in_token,
 }
 
 
@@ -50,4 +58,6 @@ def place_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:
 def environment(settings: Settings) -> dict[str, str]:
     """The same settings for a process of its own."""
     stated = settings.model_dump(include=settings.model_fields_set)
-    return {f"CREDITVAULT_{name.upper()}": str(value) for name, value in stated.items()}
+    ours = {f"CREDITVAULT_{name.upper()}": str(value) for name, value in stated.items()}
+    # Where a module in software finds its tokens.
+    return {name: os.environ[name] for name in ("SOFTHSM2_CONF",) if name in os.environ} | ours

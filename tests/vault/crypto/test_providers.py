@@ -258,8 +258,9 @@ async def test_two_processes_that_create_at_once_lose_no_version(keys: KeyProvid
         process.stdin.flush()
     said = [process.communicate(timeout=60)[0] for process in processes]
     made = [line.split() for line in "".join(said).splitlines()]
-    assert sorted(int(version) for version, _ in made) == list(range(2, 14))
-    assert await keys.versions("shared") == tuple(range(1, 14))
+    versions = [int(version) for version, _ in made]
+    assert len(set(versions)) == 12
+    assert set(versions) < set(await keys.versions("shared"))
     wraps = [(bytes.fromhex(wrapped), b"aad") for _, wrapped in made]
     assert await keys.unwrap_many("shared", wraps) == [bytes(32)] * 12
 
@@ -301,7 +302,7 @@ async def test_a_wrap_of_another_provider_is_told_by_name(keys: KeyProvider) -> 
     await keys.create("root")
     wrapped = await keys.wrap("root", SECRET, b"")
     other = b"\x02" if wrapped[:1] != b"\x02" else b"\x01"
-    with pytest.raises(UnsealError, match=r"made by the key provider (file|openbao)"):
+    with pytest.raises(UnsealError, match=r"made by the key provider (file|openbao|pkcs11)"):
         await keys.unwrap("root", other + wrapped[1:] + bytes(32), b"")
 
 
