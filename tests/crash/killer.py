@@ -261,13 +261,15 @@ ROTATING: dict[str, Step] = {
     "after-keyring": Call("after", "vault.crypto.keyring", "replace"),
     "after-version-in-use": Statement("after", "INSERT INTO vault.key_version"),
     "after-system-keys": Statement("after", "UPDATE vault.system_key"),
+    "before-moving": Statement("before", _MOVES),
     "before-move-is-committed": Commit("before", _MOVES),
     "after-move-is-committed": Commit("after", _MOVES),
+    "after-resealing": Statement("after", "UPDATE vault.record"),
     "before-emptied": Statement("before", "SET emptied_at"),
     "after-destroyed": Statement("after", "SET destroyed_at"),
     "before-destruction": Call("before", "vault.crypto.keyring", "FileKeyring.destroy"),
 }
-"""Steps of rotating a key, and of destroying a version of it, beside those of everything that appends."""
+"""Steps of rotating a key, or a person's, and of destroying a version, beside those of what appends."""
 
 _TAKES_OUT = "INSERT INTO access_log.archived"
 DROPPING: dict[str, Step] = {

@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -20,8 +19,10 @@ from tests.flows.serving import environment
 from tests.vault.people import enrol, person
 from vault.crypto.journal import UNNAMED
 from vault.records import key_versions, rotating
+from vault.records.identities import VAULT_ITSELF
 from vault.records.keys import ROOT
 from vault.records.rewrapping import rewrap
+from vault.rights.own_records import own_records
 from vault.server.assembly import Vault, open_vault
 from vault.server.settings import Settings
 
@@ -40,6 +41,13 @@ _ROTATING = [
     ("before-move-is-committed", 1),
     ("after-move-is-committed", 1),
     ("before-emptied", 1),
+]
+_RESEALING = [
+    ("before-moving", 1, False),
+    ("after-resealing", 1, False),
+    ("before-commit", 1, False),
+    ("after-commit", 1, True),
+    ("after-raise", 2, True),
 ]
 _DESTROYING = [
     ("after-destroyed", 1),
@@ -77,7 +85,7 @@ async def _with_persons(settings: Settings) -> AsyncIterator[list[bytes]]:
     """A vault with persons, and their keys."""
     await prepared.copy(settings)
     async with _started(settings) as vault:
-        await enrol(vault, uuid4(), *_PERSONS)
+        await enrol(vault, VAULT_ITSELF, *_PERSONS)
         keys = await _keys(vault)
     yield keys
     async with _started(settings) as vault:
@@ -124,3 +132,18 @@ async def test_a_destruction_killed_at_any_step_is_repeated(vault_settings: Sett
                 assert await _keys(vault) == keys, step
                 await rotating.destroy(vault.log, vault.keys, ROOT, version, VAULT, backups_too=True)
                 assert await vault.keys.provider.versions(ROOT) == (version + 1,), step
+
+
+@pytest.mark.slow
+async def test_a_persons_key_is_changed_whole_or_not_at_all(vault_settings: Settings) -> None:
+    async with _with_persons(vault_settings) as keys:
+        async with _started(vault_settings) as vault:
+            subject_id = (await person(vault, _PERSONS[0])).person.subject_id
+        for step, nth, changed in _RESEALING:
+            await _killed(vault_settings, step, nth, "keys", "rotate-subject", str(subject_id))
+            async with _started(vault_settings) as vault:
+                first, *others = await _keys(vault)
+                assert (first != keys[0], others) == (changed, keys[1:]), step
+                own, _ = await own_records(vault.log, vault.keys, subject_id)
+                assert [one.record.category for one in own] == ["FIN", "IDN"], step
+                keys[0] = first

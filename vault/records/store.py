@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
@@ -77,6 +78,24 @@ _VERSIONS = text(
     " JOIN unnest(CAST(:records AS uuid[]), CAST(:versions AS integer[])) AS asked (record_id, version)"
     " ON r.record_id = asked.record_id AND r.version = asked.version"
     " WHERE r.subject_id = :subject_id"
+)
+_EVERY_VERSION = text(
+    "SELECT r.record_id, r.version, r.category, r.furnisher, r.basis, r.display_from, r.display_until,"
+    " r.how_counted, r.state, r.expiry_id, r.wrapped_key AS record_key, r.key_check, r.fields, r.sealed,"
+    " r.created_at FROM vault.record r WHERE r.subject_id = :subject_id ORDER BY r.record_id, r.version"
+    " FOR UPDATE"
+)
+_RESEAL_SUBJECT = text(
+    "UPDATE vault.subject SET wrapped_key = :wrapped_key, root_version = :root_version"
+    " WHERE subject_id = :subject_id"
+)
+_RESEAL_RECORDS = text(
+    "UPDATE vault.record r SET wrapped_key = t.wrapped_key, key_check = t.key_check,"
+    " sealed = (CAST(:sealed AS bytea[]))[t.first : t.first + t.width - 1]"
+    " FROM unnest(CAST(:records AS uuid[]), CAST(:versions AS integer[]), CAST(:keys AS bytea[]),"
+    " CAST(:checks AS bytea[]), CAST(:firsts AS integer[]), CAST(:widths AS integer[]))"
+    " AS t (record_id, version, wrapped_key, key_check, first, width)"
+    " WHERE r.subject_id = :subject_id AND r.record_id = t.record_id AND r.version = t.version"
 )
 _SUBJECT = text(
     "SELECT subject_id, stream_id, wrapped_key, created_at FROM vault.subject WHERE subject_id = :subject_id"
@@ -200,6 +219,39 @@ async def versions(
     return [_record(tuple(row)) for row in rows]
 
 
+async def every_version(connection: AsyncConnection, subject_id: UUID) -> list[SealedRecord]:
+    """Every version of every record of one person, superseded ones too; held until the transaction ends."""
+    rows = await connection.execute(_EVERY_VERSION, {"subject_id": subject_id})
+    return [_record(tuple(row)) for row in rows]
+
+
+async def reseal(
+    connection: AsyncConnection,
+    subject_id: UUID,
+    wrapped_key: bytes,
+    root_version: int,
+    records: Sequence[SealedRecord],
+) -> None:
+    """Puts a person's new key, and what was sealed anew under it, in the place of the old."""
+    await connection.execute(
+        _RESEAL_SUBJECT,
+        {"subject_id": subject_id, "wrapped_key": wrapped_key, "root_version": root_version},
+    )
+    await connection.execute(
+        _RESEAL_RECORDS,
+        {
+            "subject_id": subject_id,
+            "records": [one.record_id for one in records],
+            "versions": [one.version for one in records],
+            "keys": [one.wrapped_key for one in records],
+            "checks": [one.key_check for one in records],
+            "sealed": [each for one in records for each in one.sealed.values()],
+            "firsts": _firsts(records),
+            "widths": [len(one.sealed) for one in records],
+        },
+    )
+
+
 async def subject(connection: AsyncConnection, subject_id: UUID) -> SubjectRow | None:
     """One person by subject id."""
     row = (await connection.execute(_SUBJECT, {"subject_id": subject_id})).one_or_none()
@@ -253,10 +305,6 @@ async def add_subjects(connection: AsyncConnection, subjects: Sequence[NewSubjec
 
 async def add_records(connection: AsyncConnection, records: Sequence[NewRecord]) -> None:
     """Adds first versions of records in one statement; their fields travel in two flat arrays."""
-    firsts, at = [], 1
-    for one in records:
-        firsts.append(at)
-        at += len(one.sealed)
     await connection.execute(
         _ADD_RECORDS,
         {
@@ -277,10 +325,16 @@ async def add_records(connection: AsyncConnection, records: Sequence[NewRecord])
             "checks": [one.key_check for one in records],
             "fields": [name for one in records for name in one.sealed],
             "sealed": [each for one in records for each in one.sealed.values()],
-            "firsts": firsts,
+            "firsts": _firsts(records),
             "widths": [len(one.sealed) for one in records],
         },
     )
+
+
+def _firsts(records: Sequence[NewRecord | SealedRecord]) -> list[int]:
+    """Where the fields of each record begin in a flat array, counted from 1."""
+    widths = [len(one.sealed) for one in records]
+    return list(accumulate(widths[:-1], initial=1)) if widths else []
 
 
 def _record(row: Sequence[Any]) -> SealedRecord:

@@ -113,6 +113,7 @@ KINDS = {
     EntryType.CONSENT: "consent",
     EntryType.RECORD: "record",
     EntryType.RIGHTS: "own rights",
+    EntryType.KEY: "key",
     EntryType.INSPECTION: "inspection",
     EntryType.NOT_RELEASED: "permitted but not released",
 }

@@ -4,12 +4,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
 from vault.records import key_versions, rotating
 from vault.records.key_versions import Held, KeyVersion
 from vault.records.keys import ROOT
+from vault.records.resealing import Resealed, reseal
 from vault.records.rewrapping import rewrap
 from vault.records.rotating import Rotation, not_needed_from
 from vault.server.assembly import Vault
@@ -164,6 +166,34 @@ def destroy(
         typer.echo(f"version {version} of the key {key} was destroyed before; the provider was told again")
     else:
         typer.echo(f"version {version} of the key {key} is destroyed; entry {entry} says so")
+
+
+@app.command(name="rotate-subject")
+def rotate_subject(
+    subject_id: Annotated[UUID, typer.Argument(help="The person, as entries of the log name them.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a person a new key, and seal everything about them anew, where the old one may be known.
+
+    It is one transaction: a query finds everything as it was right before, or right after. The person sees
+    the entry in their log. Copies of the database made before still open with the old key.
+
+    Example: `creditvault keys rotate-subject 01890a5d-ac96-774b-bcce-b302099a8057 --yes`
+    """
+    if not yes:
+        typer.confirm("Everything about this person will be sealed anew. Go on?", abort=True)
+
+    async def work(vault: Vault) -> Resealed:
+        return await reseal(vault.log, vault.keys, subject_id, operator())
+
+    found = with_vault(work)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found.records:,} record versions are sealed anew; entry {found.entry} says so")
+    if found.unreadable:
+        typer.echo(f"{found.unreadable:,} stay as they are: their month has ended, and nothing opens them")
 
 
 def _listed(one: KeyVersion, held: list[Held], *, there: bool) -> _Listed:

@@ -14,6 +14,7 @@ from access_log.entry import EntryType
 from vault.catalogue import Catalogue
 from vault.records import covert
 from vault.records.choose import category_of
+from vault.records.resealing import RESEALED
 from vault.rights import access_cases, inspected, material
 from vault.rights.accesses import Access
 from vault.rights.own_records import OwnRecord
@@ -139,6 +140,9 @@ _RIGHTS: Final[Mapping[str, str]] = {
     access_cases.TAKEN_UP: "{body} took up a query that you do not recognise",
     access_cases.ANSWERED: "{body} answered you about a query that you do not recognise",
     inspected.LOOKED_AT: "An inspector of {body} looked at an entry about you",
+}
+_KEYS: Final[Mapping[str, str]] = {
+    RESEALED: "Everything about you was sealed anew, under a new key of yours",
 }
 _SUPPORTING: Final[Mapping[str, str]] = {
     "reference": "Their reference",
@@ -285,6 +289,8 @@ class Words:
         if access.type is EntryType.RECORD:
             kinds = ", ".join(self.category(code) for code in _categories(access.details.get("object")))
             return f"{body} handed in a record: {kinds}"
+        if access.type is EntryType.KEY:
+            return _KEYS.get(event, event.capitalize())
         represented = access.details.get("actor_role") == "representative"
         said = _REPRESENTED if represented else {**_CONSENT_EVENTS, **_RIGHTS}
         return said[event].format(body=body) if event in said else event.capitalize()

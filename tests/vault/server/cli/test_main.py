@@ -67,7 +67,7 @@ def test_every_command_asked_for_is_there() -> None:
             "endings",
             "rebuild",
         },
-        "keys": {"list", "rotate", "destroy"},
+        "keys": {"list", "rotate", "rotate-subject", "destroy"},
         "oauth": {"rotate-key", "keys"},
         "cases": {"list", "show"},
         "catalogue": {"list", "schema"},
