@@ -91,6 +91,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _catalogue(settings)
     yield _issuer(settings)
     yield _keys(settings)
+    yield _secrets(settings)
     yield _outside_lock(settings)
     yield _endings(settings)
     yield _disk(settings)
@@ -129,6 +130,18 @@ def _issuer(settings: Settings) -> Check:
         return Check("issuer", FAIL, "plain http outside loopback: set CREDITVAULT_ISSUER to https")
     return Check(
         "issuer", WARN, "plain http, on loopback alone: for others set CREDITVAULT_ISSUER, behind a TLS proxy"
+    )
+
+
+def _secrets(settings: Settings) -> Check:
+    found = settings.secrets_in_environment
+    if not found:
+        return Check("secrets", OK, "none stands in the environment")
+    return Check(
+        "secrets",
+        WARN,
+        f"{', '.join(found)} hold one, and an environment is easily read: use files of mode 0600, PGPASSFILE "
+        "for passwords of the database",
     )
 
 

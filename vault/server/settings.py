@@ -261,7 +261,14 @@ class Settings(BaseSettings):
         description="OpenID provider for citizens. Unset: nobody can sign in (demo mode brings its own).",
     )
     sign_in_client: str | None = Field(None, description="Our client id at that provider.")
-    sign_in_secret: SecretStr | None = Field(None, description="Our client secret at that provider.")
+    sign_in_secret: SecretStr | None = Field(
+        None, description="Our client secret at that provider, for a trial: an environment is easily read."
+    )
+    sign_in_secret_file: Path | None = Field(
+        None,
+        description="File (mode 0600) with that secret. Unset: the systemd credential "
+        "`creditvault-sign-in-secret`, if there is one.",
+    )
     sign_in_identifiers: str = Field(
         "id_number=cn-ric",
         pattern=r"^[^=,\s]+=[a-z][a-z0-9-]*(,[^=,\s]+=[a-z][a-z0-9-]*)*$",
@@ -375,11 +382,27 @@ class Settings(BaseSettings):
         Raises:
             OSError: the named file cannot be read, or others can read it.
         """
-        path = self.passphrase_file
-        if path is not None and path.stat().st_mode & 0o077:
-            raise PermissionError(errno.EACCES, "others can read it: chmod 600", str(path))
-        path = path or _credential("creditvault-passphrase")
-        return path.read_text().rstrip("\n") if path is not None else None
+        return _read_secret(self.passphrase_file, "creditvault-passphrase")
+
+    def read_sign_in_secret(self) -> str | None:
+        """Our client secret at the provider for sign-in; None if nothing says.
+
+        Raises:
+            OSError: the named file cannot be read, or others can read it.
+        """
+        given = self.sign_in_secret
+        if given is not None:
+            return given.get_secret_value()
+        return _read_secret(self.sign_in_secret_file, "creditvault-sign-in-secret")
+
+    @property
+    def secrets_in_environment(self) -> tuple[str, ...]:
+        """Which settings are secrets, or have one in them, that a look at the environment shows."""
+        urls = {"DATABASE_URL": self.database_url, "OWNER_DATABASE_URL": self.owner_database_url}
+        found = [name for name, url in urls.items() if url is not None and urlsplit(url).password]
+        if self.sign_in_secret is not None:
+            found.append("SIGN_IN_SECRET")
+        return tuple(f"CREDITVAULT_{name}" for name in found)
 
     @property
     def openbao_token_path(self) -> Path | None:
@@ -390,6 +413,14 @@ class Settings(BaseSettings):
     def pkcs11_pin_path(self) -> Path | None:
         """Where the token's PIN is; None if nothing says."""
         return self.pkcs11_pin_file or _credential("creditvault-pkcs11-pin")
+
+
+def _read_secret(path: Path | None, credential: str) -> str | None:
+    """What a file nobody else can read holds, or a systemd credential; None if neither is there."""
+    if path is not None and path.stat().st_mode & 0o077:
+        raise PermissionError(errno.EACCES, "others can read it: chmod 600", str(path))
+    path = path or _credential(credential)
+    return path.read_text().rstrip("\n") if path is not None else None
 
 
 def _credential(name: str) -> Path | None:

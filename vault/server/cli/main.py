@@ -14,6 +14,7 @@ import structlog
 import typer
 from typer.exceptions import Abort, TyperException
 
+from vault.server import core_files
 from vault.server.cli import (
     authorization,
     basis,
@@ -80,6 +81,7 @@ _events = structlog.get_logger()
 
 def main() -> NoReturn:
     """Runs the command of this process and ends it."""
+    core_files.forbid()
     # Libraries speak on standard error and in JSON too: standard output is the command's own.
     configure("warning")
     signal.signal(signal.SIGTERM, _end)

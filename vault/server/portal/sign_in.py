@@ -234,10 +234,16 @@ def _registration(
     redirect_uri = settings.issuer + CALLBACK_PATH
     if settings.sign_in_issuer is None:
         return None if demo is None else demo.registration(redirect_uri)
-    if settings.sign_in_client is None or settings.sign_in_secret is None:
+    try:
+        secret = settings.read_sign_in_secret()
+    except OSError as error:
+        raise SignInSettingsError(
+            f"the file of CREDITVAULT_SIGN_IN_SECRET_FILE cannot be read: {error.strerror}"
+        ) from None
+    if settings.sign_in_client is None or not secret:
         raise SignInSettingsError(
             "a provider for sign-in is named without our registration there: set "
-            "CREDITVAULT_SIGN_IN_CLIENT and CREDITVAULT_SIGN_IN_SECRET"
+            "CREDITVAULT_SIGN_IN_CLIENT and CREDITVAULT_SIGN_IN_SECRET_FILE"
         )
     claims = (part.partition("=") for part in settings.sign_in_identifiers.split(","))
     identifiers = {claim: scheme for claim, _, scheme in claims}
@@ -250,7 +256,7 @@ def _registration(
     return Registration(
         issuer=settings.sign_in_issuer,
         client_id=settings.sign_in_client,
-        client_secret=settings.sign_in_secret.get_secret_value(),
+        client_secret=secret,
         redirect_uri=redirect_uri,
         identifiers=identifiers,
     )

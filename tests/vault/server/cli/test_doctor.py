@@ -5,6 +5,7 @@ import shutil
 import time
 from collections import namedtuple
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -206,6 +207,16 @@ def test_partitions_that_run_out(creditvault: CommandLine, left: int, state: str
 def test_a_worker_that_was_heard(creditvault: CommandLine) -> None:
     _as_owner(creditvault, "INSERT INTO jobs.procrastinate_workers DEFAULT VALUES")
     assert _checks(creditvault)["worker"][0] == OK
+
+
+def test_secrets_in_the_environment_are_warned_of(creditvault: CommandLine) -> None:
+    assert _checks(creditvault)["secrets"][0] == OK
+    creditvault.set(owner_database_url="postgresql+psycopg://creditvault_owner:hunter2@/vault")
+    creditvault.set(sign_in_secret=uuid4().hex)
+    state, says = _checks(creditvault)["secrets"]
+    assert state == WARN
+    assert "CREDITVAULT_OWNER_DATABASE_URL, CREDITVAULT_SIGN_IN_SECRET" in says
+    assert "hunter2" not in says
 
 
 def test_root_and_missing_sign_in_are_warned_of(
