@@ -9,7 +9,7 @@ from vault.catalogue import DisplayWindow
 from vault.crypto.envelopes import ExpiryKey, SubjectKey
 from vault.records.choose import ChosenVersion
 from vault.records.opening import open_record
-from vault.records.sealing import RecordFrame, seal_record
+from vault.records.sealing import FIRST_VERSION, RecordFrame, seal_record
 from vault.records.store import SHOWN, SealedRecord
 
 _FIELDS = 10
@@ -31,7 +31,8 @@ def measure() -> OpeningFigures:
     names = tuple(f"field_{number}" for number in range(_FIELDS))
     window = DisplayWindow(date(2026, 1, 1), date(2032, 7, 1), "bench")
     frame = RecordFrame("FIN", uuid4(), b"", b"", "CRI-29", window)
-    made = seal_record(subject_key, expiry_key, frame, dict.fromkeys(names, "10k-50k"))
+    values = dict.fromkeys(names, "10k-50k")
+    made = seal_record(subject_key, expiry_key, frame, values, record_id=uuid4(), version=FIRST_VERSION)
     record = SealedRecord(
         made.record_id,
         made.version,

@@ -52,7 +52,9 @@ async def test_known_and_unknown_persons_take_equally_long(world: World, tmp_pat
     try:
         await server.start()
         async with server.http() as http:
-            submitted = await world.submit(http, [contract(n, **_LONG_AGO) for n in range(1, _PERSONS + 1)])
+            submitted = await world.submit(
+                http, [contract(n, None, None, **_LONG_AGO) for n in range(1, _PERSONS + 1)]
+            )
             assert submitted.json()["enrolled"] == _PERSONS, submitted.text
             differences = []
             for _ in range(_RUNS):

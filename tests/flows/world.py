@@ -160,8 +160,10 @@ async def joined(settings: Settings, folder: Path) -> AsyncIterator[World]:
         yield World(settings, vault, await gather(vault.log, folder / "cast.json"))
 
 
-def contract(n: int, reference: str | None = None, **fields: str) -> str:
-    """One credit contract of invented person `n`, as a line of NDJSON."""
+def contract(
+    n: int, reference: str | None = None, supersedes: tuple[int, str] | None = None, **fields: str
+) -> str:
+    """One credit contract of invented person `n`, as a line of NDJSON; or a later version of one."""
     number, name = fictitious_identity(n)
     return json.dumps(
         {
@@ -170,6 +172,11 @@ def contract(n: int, reference: str | None = None, **fields: str) -> str:
             "furnisher_reference": reference or f"contract-{n}",
             "basis": "CRI-29",
             "document": {"number": f"C-{n}", "date": "2026-01-15", "sha256": "0" * 64},
+            **(
+                {"supersedes": dict(zip(("version", "reason"), supersedes, strict=True))}
+                if supersedes
+                else {}
+            ),
             "fields": {
                 "type": "vehicle",
                 "amount_class": "10k-50k",

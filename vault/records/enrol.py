@@ -6,12 +6,12 @@ A chunk of rows goes in two steps, because sealing is slow and the log's head lo
     2  under the lock: the same is looked up again; where it stands as before, all rows of the chunk are
        written with one entry each, and one commit; where another writer was faster, step 1 is done again
 
-A furnisher's reference names a record for ever: the same content again is no second record, other content is
-turned away. So a retry after a lost answer, or after a crash, changes nothing that stands already.
+What becomes of a row whose reference stands already, `references` says. Rows that come as a whole stand or
+fall together: where one is turned away, none is written.
 """
 
-import hmac
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -29,18 +29,20 @@ from vault.crypto.blind import Identifier
 from vault.crypto.envelopes import SubjectKey
 from vault.crypto.journal import for_job
 from vault.crypto.provider import Mac
-from vault.records import store, subjects
+from vault.records import quality, store, subjects
 from vault.records.choose import DOCUMENT
 from vault.records.identities import IdentitySealer
 from vault.records.key_versions import RetiredKeyError
 from vault.records.keys import VaultKeys
+from vault.records.quality import Counts, Measure
+from vault.records.references import Held, Refusal, take
 from vault.records.sealing import NewRecord, RecordFrame, seal_record
 from vault.records.store import NewSubject
 from vault.records.submission import Accepted, Notice, Rejected, Submission
 
 CHUNK: Final = 256
 _ATTEMPTS: Final = 8
-_REFERENCE, _NOTICE, _CONSENT = "_reference", "_notice", "_consent"
+_REFERENCE, _NOTICE, _CONSENT, _SUPERSEDES = "_reference", "_notice", "_consent", "_supersedes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,14 @@ class Enrolled:
     receipt: str | None = field(default=None, repr=False)
 
 
-RowResult = Enrolled | Rejected
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A row that may be enrolled, and was not: it came as part of a whole, or is only looked at."""
+
+    line: int
+
+
+RowResult = Enrolled | Passed | Rejected
 
 
 class Guard(Protocol):
@@ -77,6 +86,16 @@ class Guard(Protocol):
 
     def committed(self) -> None:
         """Learns that what the check wrote is durable."""
+
+
+class Earlier(Protocol):
+    """What rows that were only looked at would make stand."""
+
+    async def held(self, references: Sequence[bytes]) -> Mapping[bytes, Held]:
+        """Those of these references."""
+
+    async def keep(self, made: Mapping[bytes, Held]) -> None:
+        """Adds what more rows would make stand."""
 
 
 class _ChangedError(Exception):
@@ -101,10 +120,18 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """What stood when a chunk was looked up: persons by blind index, contents by reference."""
+    """What stood when a chunk was looked up: persons by blind index, records by reference."""
 
     persons: dict[tuple[str, bytes], store.Known]
-    contents: dict[bytes, bytes]
+    held: dict[bytes, Held]
+
+    def owner(self, row: _Row) -> bytes:
+        """Whose a row is: a person's id, or for one not known yet, where they will be found."""
+        known = self.persons.get(row.place)
+        if known is not None:
+            return known.person.subject_id.bytes
+        scheme, blind = row.place
+        return f"{scheme}\0".encode() + blind
 
 
 @dataclass(slots=True)
@@ -115,6 +142,7 @@ class _Sealed:
     records: list[NewRecord] = field(default_factory=list)
     events: dict[int, Event] = field(default_factory=dict)
     results: dict[int, RowResult] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counter)
 
 
 class Enrolment:
@@ -133,14 +161,22 @@ class Enrolment:
         self._identities = IdentitySealer(keys, catalogue)
 
     async def enrol(
-        self, accepted: Sequence[Accepted], furnisher: Furnisher, guard: Guard | None = None
+        self,
+        accepted: Sequence[Accepted],
+        furnisher: Furnisher,
+        guard: Guard | None = None,
+        *,
+        rejected: Mapping[str, int] | None = None,
+        whole: bool = False,
     ) -> list[RowResult]:
-        """Seals, logs and stores rows, at most `CHUNK` in one transaction; call it once for each chunk.
+        """Seals, logs and stores rows in one transaction; call it once for each chunk.
 
         Args:
-            accepted: rows that passed every rule of SUBMISSION.md.
+            accepted: rows that passed every rule of SUBMISSION.md but those of the vault.
             furnisher: on whose behalf.
             guard: checked under the head lock before anything is written.
+            rejected: how many rows beside them were turned away, by rule: counted with this chunk.
+            whole: enrol all of them, or none where any row is turned away.
 
         Returns:
             What became of each row, in order.
@@ -155,14 +191,14 @@ class Enrolment:
             rows = await self._identify(accepted, furnisher)
             async with self._log.engine.connect() as connection:
                 standing = await self._look_up(connection, rows, furnisher)
-            sealed = await self._seal(rows, standing, furnisher)
+            sealed = await self._seal(rows, standing, furnisher, Counter(rejected), whole=whole)
             try:
                 async with self._log.writing() as writing:
                     if guard is not None:
                         await guard(writing)
                     if await self._look_up(writing.connection, rows, furnisher) != standing:
                         raise _ChangedError  # noqa: TRY301 -- leaves the transaction, nothing written
-                    positions = await self._write(writing, sealed)
+                    positions = await self._write(writing, sealed, furnisher)
             except (_ChangedError, RetiredKeyError):
                 continue
             if guard is not None:
@@ -172,6 +208,33 @@ class Enrolment:
                 sealed.results[at] = Enrolled(line, new=True, receipt=writing.receipts[position])
             return [sealed.results[at] for at in range(len(rows))]
         raise LogUnavailableError("other writers change the same persons too fast; try again")
+
+    async def examine(
+        self,
+        connection: AsyncConnection,
+        accepted: Sequence[Accepted],
+        furnisher: Furnisher,
+        earlier: Earlier,
+    ) -> list[RowResult]:
+        """What would become of rows if they were enrolled now; nothing is written.
+
+        Args:
+            connection: to the vault's database.
+            accepted: rows that passed every rule of SUBMISSION.md but those of the vault.
+            furnisher: on whose behalf.
+            earlier: what the rows before them would make stand.
+
+        Raises:
+            ProviderError: the key provider does not answer.
+        """
+        rows = await self._identify(accepted, furnisher)
+        standing = await self._look_up(connection, rows, furnisher)
+        standing.held.update(await earlier.held([row.reference for row in rows]))
+        sealed = _Sealed()
+        fresh = _fresh(rows, standing, sealed)
+        await earlier.keep({rows[at].reference: held for at, held in fresh.items()})
+        sealed.results |= {at: Passed(rows[at].accepted.line) for at in fresh}
+        return [sealed.results[at] for at in range(len(rows))]
 
     async def _identify(self, accepted: Sequence[Accepted], furnisher: Furnisher) -> list[_Row]:
         identifiers = [
@@ -192,22 +255,37 @@ class Enrolment:
     ) -> _Standing:
         return _Standing(
             await store.known(connection, {row.place for row in rows}),
-            await store.contents(connection, furnisher.body_id, [row.reference for row in rows]),
+            await store.held(connection, furnisher.body_id, {row.reference for row in rows}),
         )
 
-    async def _seal(self, rows: Sequence[_Row], standing: _Standing, furnisher: Furnisher) -> _Sealed:
+    async def _seal(
+        self,
+        rows: Sequence[_Row],
+        standing: _Standing,
+        furnisher: Furnisher,
+        rejected: Counter[str],
+        *,
+        whole: bool,
+    ) -> _Sealed:
         """Step 1: everything that costs time."""
         sealed = _Sealed()
         fresh = _fresh(rows, standing, sealed)
+        rejected.update(one.rule for one in sealed.results.values() if isinstance(one, Rejected))
+        sealed.counts.update({(Measure.REJECTED, rule): number for rule, number in rejected.items()})
+        if whole and rejected:
+            sealed.results |= {at: Passed(rows[at].accepted.line) for at in fresh}
+            return sealed
         today = self._catalogue.today(datetime.now(UTC))
-        months = {at: self._catalogue.expiry_month(row.accepted.window, today) for at, row in fresh.items()}
+        months = {at: self._catalogue.expiry_month(rows[at].accepted.window, today) for at in fresh}
         identity_month = self._identities.month
         expiry = await self._keys.expiry.keys({*months.values(), identity_month})
-        persons = await self._persons(fresh.values(), standing, sealed)
+        persons = await self._persons([rows[at] for at in fresh], standing, sealed)
         identified = {place for place, one in standing.persons.items() if one.identified}
-        for at, row in fresh.items():
+        for at, held in fresh.items():
+            row = rows[at]
             person, key = persons[row.place]
             submission = row.accepted.submission
+            sealed.counts.update(quality.of_version(submission, today))
             added = [
                 seal_record(
                     key,
@@ -221,6 +299,8 @@ class Enrolment:
                         row.accepted.window,
                     ),
                     _values(submission),
+                    record_id=held.record_id,
+                    version=held.version,
                 )
             ]
             if row.place not in identified:
@@ -255,33 +335,29 @@ class Enrolment:
             persons[place] = (subject.person, key)
         return persons
 
-    async def _write(self, writing: Writing, sealed: _Sealed) -> dict[int, int]:
+    async def _write(self, writing: Writing, sealed: _Sealed, furnisher: Furnisher) -> dict[int, int]:
         """Step 2: the rows of the chunk, and one entry each; returns the position of each row's event."""
+        today = self._catalogue.today(writing.now)
+        await quality.count(writing.connection, furnisher.body_id, today, sealed.counts)
         await subjects.add(self._log, writing.connection, sealed.subjects)
         if sealed.records:
             await store.add_records(writing.connection, sealed.records)
         return {at: writing.add(event) for at, event in sealed.events.items()}
 
 
-def _fresh(rows: Sequence[_Row], standing: _Standing, sealed: _Sealed) -> dict[int, _Row]:
-    """The rows whose reference stands nowhere yet; the others get their result here."""
-    contents = dict(standing.contents)
-    fresh: dict[int, _Row] = {}
+def _fresh(rows: Sequence[_Row], standing: _Standing, sealed: _Sealed) -> dict[int, Held]:
+    """What each row that is to be written makes stand; the others get their result here."""
+    held = dict(standing.held)
+    fresh: dict[int, Held] = {}
     for at, row in enumerate(rows):
         line = row.accepted.line
-        content = contents.get(row.reference)
-        if content is None:
-            contents[row.reference] = row.content
-            fresh[at] = row
-        elif hmac.compare_digest(content, row.content):
+        taken = take(row.accepted.submission, row.content, standing.owner(row), held.get(row.reference))
+        if taken is None:
             sealed.results[at] = Enrolled(line, new=False)
+        elif isinstance(taken, Refusal):
+            sealed.results[at] = Rejected(line, *taken)
         else:
-            sealed.results[at] = Rejected(
-                line,
-                "furnisher_reference",
-                "7.1",
-                "Give another reference: this one names a record with other content.",
-            )
+            fresh[at] = held[row.reference] = taken
     return fresh
 
 
@@ -304,6 +380,8 @@ def _values(submission: Submission) -> dict[str, object]:
             "date": consent.date.isoformat(),
             "warning": consent.warning,
         }
+    if (supersedes := submission.supersedes) is not None:
+        values[_SUPERSEDES] = {"version": supersedes.version, "reason": supersedes.reason}
     return values
 
 
@@ -311,7 +389,7 @@ def _event(person: Person, submission: Submission, furnisher: Furnisher, added: 
     payload = Payload.create(
         EntryType.RECORD,
         {
-            "event": "record enrolled",
+            "event": "record enrolled" if submission.supersedes is None else "record superseded",
             "actor": furnisher.actor,
             "actor_role": furnisher.actor_role,
             "body": str(furnisher.body_id),

@@ -1,14 +1,26 @@
 """Who may hand in records now: asked under the head lock of every chunk, never of the token alone."""
 
-from access_log.log import Writing
+from access_log.log import Log, Writing
 from consent import bodies
 from consent.oauth.errors import ProofInvalidError, TokenInvalidError
 from consent.oauth.protection import Presented
 from consent.oauth.replay import record_proofs, revoked
+from vault.records.quality import QualityMonth, months_of
 
 
 class FurnisherRefusedError(Exception):
     """The body is not active, or not registered in the capacity to furnish."""
+
+
+async def own_quality(log: Log, presented: Presented, most: int) -> list[QualityMonth]:
+    """The quality figures of the body that asks, the newest month first, at most so many.
+
+    Raises:
+        ProofInvalidError, TokenInvalidError, FurnisherRefusedError: as the guard says.
+    """
+    async with log.writing() as writing:
+        await FurnishingGuard(presented)(writing)
+        return await months_of(writing.connection, presented.body_id, most)
 
 
 class FurnishingGuard:

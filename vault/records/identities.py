@@ -22,7 +22,7 @@ from vault.crypto.journal import for_job
 from vault.crypto.provider import Mac
 from vault.records import store, subjects
 from vault.records.keys import VaultKeys
-from vault.records.sealing import NewRecord, RecordFrame, seal_record
+from vault.records.sealing import FIRST_VERSION, NewRecord, RecordFrame, seal_record
 
 IDENTITY: Final = "IDN"
 SCHEME: Final = store.IDENTITY_MARK
@@ -75,7 +75,9 @@ class IdentitySealer:
         own = key.subject.bytes
         frame = RecordFrame(IDENTITY, furnisher, own, own, _BASIS, self._window)
         values: dict[str, object] = {"number": identifier.number, SCHEME: identifier.scheme}
-        return seal_record(key, expiry_key, frame, values if name is None else {**values, "name": name})
+        if name is not None:
+            values["name"] = name
+        return seal_record(key, expiry_key, frame, values, record_id=uuid4(), version=FIRST_VERSION)
 
     async def seal_alone(self, key: SubjectKey, identifier: Identifier) -> NewRecord:
         """The same, outside of an enrolment.

@@ -1,13 +1,24 @@
 """Rows into chunks into the vault: what the API and the command line share."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable
 from datetime import UTC, date, datetime
+from itertools import islice
+from typing import Final
 
 from vault.catalogue import Catalogue
 from vault.crypto.blind import Identifier
+from vault.errors import VaultError
 from vault.records.enrol import CHUNK, Enrolment, Furnisher, Guard, RowResult
 from vault.records.readers import Row
 from vault.records.submission import Accepted, Rejected, parse_submission
+
+MOST_AT_ONCE: Final = 4_096
+"""Rows that may be enrolled together or not at all, in one transaction that everybody waits for."""
+
+
+class TooManyRowsError(VaultError):
+    """More rows than may be enrolled together."""
 
 
 class Intake:
@@ -51,6 +62,43 @@ class Intake:
             )
         return checked
 
+    async def take_in_together(
+        self,
+        rows: Iterable[Row | Rejected],
+        furnisher: Furnisher,
+        *,
+        categories: Collection[str] | None = None,
+        guard: Guard | None = None,
+    ) -> list[RowResult]:
+        """Enrols all rows in one transaction, or none where any is turned away.
+
+        Args:
+            rows: lines as a reader gives them, at most `MOST_AT_ONCE`.
+            furnisher: on whose behalf.
+            categories: the only ones the furnisher's token covers; None: every one.
+            guard: checked under the head lock.
+
+        Returns:
+            What became of each row.
+
+        Raises:
+            TooManyRowsError: nothing was looked at.
+            AccessLogError, CryptoError: nothing stands.
+        """
+        together = list(islice(rows, MOST_AT_ONCE + 1))
+        if len(together) > MOST_AT_ONCE:
+            raise TooManyRowsError
+        today = self._catalogue.today(datetime.now(UTC))
+        checked = [
+            row if isinstance(row, Rejected) else self.check(row, categories=categories, today=today)
+            for row in together
+        ]
+        accepted = [one for one in checked if isinstance(one, Accepted)]
+        rejected = [one for one in checked if isinstance(one, Rejected)]
+        counts = Counter(one.rule for one in rejected)
+        results = await self._enrolment.enrol(accepted, furnisher, guard, rejected=counts, whole=True)
+        return [*rejected, *results]
+
     async def take_in(
         self,
         rows: Iterable[Row | Rejected],
@@ -72,21 +120,23 @@ class Intake:
         """
         today = self._catalogue.today(datetime.now(UTC))
         accepted: list[Accepted] = []
+        rejected: Counter[str] = Counter()
         guarded = guard is None
         for row in rows:
             checked = (
                 row if isinstance(row, Rejected) else self.check(row, categories=categories, today=today)
             )
             if isinstance(checked, Rejected):
+                rejected[checked.rule] += 1
                 yield checked
                 continue
             accepted.append(checked)
             if len(accepted) == CHUNK:
-                for result in await self._enrolment.enrol(accepted, furnisher, guard):
+                for result in await self._enrolment.enrol(accepted, furnisher, guard, rejected=rejected):
                     yield result
-                accepted = []
+                accepted, rejected = [], Counter()
                 guarded = True
         # An empty chunk still asks the guard: nobody is told of rejected lines on spent credentials.
-        if accepted or not guarded:
-            for result in await self._enrolment.enrol(accepted, furnisher, guard):
+        if accepted or rejected or not guarded:
+            for result in await self._enrolment.enrol(accepted, furnisher, guard, rejected=rejected):
                 yield result

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
@@ -45,22 +45,29 @@ class NewRecord:
 
 
 def seal_record(
-    subject_key: SubjectKey, expiry_key: ExpiryKey, frame: RecordFrame, values: Mapping[str, object]
+    subject_key: SubjectKey,
+    expiry_key: ExpiryKey,
+    frame: RecordFrame,
+    values: Mapping[str, object],
+    *,
+    record_id: UUID,
+    version: int,
 ) -> NewRecord:
-    """Seals the first version of a record, each value under its own name.
+    """Seals one version of a record, each value under its own name.
 
     Args:
         subject_key: whose record it is.
         expiry_key: of the month in which its display ends.
         frame: what stays unsealed.
         values: by field name; each has a JSON form.
+        record_id: of all its versions.
+        version: from `FIRST_VERSION`.
     """
-    record_id = uuid4()
-    key = RecordKey.generate(subject_key, record_id, FIRST_VERSION)
+    key = RecordKey.generate(subject_key, record_id, version)
     return NewRecord(
         subject_id=subject_key.subject,
         record_id=record_id,
-        version=FIRST_VERSION,
+        version=version,
         frame=frame,
         expiry_id=expiry_key.id,
         wrapped_key=key.wrap(expiry_key),

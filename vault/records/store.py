@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from consent.permit import Person
 from vault.crypto.provider import Mac
 from vault.records.key_versions import retired_keys
-from vault.records.sealing import NewRecord
+from vault.records.references import Held
+from vault.records.sealing import FIRST_VERSION, NewRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,16 @@ _KNOWN = text(
     " JOIN vault.identifier i ON i.scheme = asked.scheme AND i.blind = asked.blind"
     " JOIN vault.subject s ON s.subject_id = i.subject_id"
 )
-_CONTENTS = text(
-    "SELECT reference, content FROM vault.record"
-    " WHERE furnisher = :furnisher AND reference = ANY(CAST(:references AS bytea[])) AND NOT superseded"
+_HELD = text(
+    "SELECT reference, subject_id, record_id, version, category, state, content FROM vault.record"
+    " WHERE furnisher = :furnisher AND reference = ANY(CAST(:references AS bytea[]))"
+    " ORDER BY reference, version"
+)
+_SUPERSEDE = text(
+    "UPDATE vault.record r SET superseded = true FROM unnest(CAST(:subjects AS uuid[]),"
+    " CAST(:records AS uuid[]), CAST(:versions AS integer[])) AS later (subject_id, record_id, version)"
+    " WHERE r.subject_id = later.subject_id AND r.record_id = later.record_id"
+    " AND r.version < later.version AND NOT r.superseded"
 )
 _ADD_SUBJECTS = text(
     "WITH subjects AS (INSERT INTO vault.subject (subject_id, wrapped_key, root_version, stream_id)"
@@ -273,12 +281,19 @@ async def known(
     return {(row[0], row[1]): Known(Person(row[2], row[3]), row[4], row[5]) for row in rows}
 
 
-async def contents(
-    connection: AsyncConnection, furnisher: UUID, references: Sequence[bytes]
-) -> dict[bytes, bytes]:
-    """What stands under a furnisher's references: keyed digests of the submissions."""
-    rows = await connection.execute(_CONTENTS, {"furnisher": furnisher, "references": list(references)})
-    return {row[0]: row[1] for row in rows}
+async def held(
+    connection: AsyncConnection, furnisher: UUID, references: Collection[bytes]
+) -> dict[bytes, Held]:
+    """What stands under a furnisher's references."""
+    rows = await connection.execute(_HELD, {"furnisher": furnisher, "references": list(references)})
+    found: dict[bytes, Held] = {}
+    # The newest version comes last, and is what counts.
+    for reference, subject_id, record_id, version, category, state, content in rows:
+        before = found[reference].contents if reference in found else ()
+        found[reference] = Held(
+            subject_id.bytes, record_id, version, category, state == SHOWN, (*before, content)
+        )
+    return found
 
 
 async def add_subjects(connection: AsyncConnection, subjects: Sequence[NewSubject]) -> None:
@@ -304,7 +319,10 @@ async def add_subjects(connection: AsyncConnection, subjects: Sequence[NewSubjec
 
 
 async def add_records(connection: AsyncConnection, records: Sequence[NewRecord]) -> None:
-    """Adds first versions of records in one statement; their fields travel in two flat arrays."""
+    """Adds versions of records in one statement, which supersede those before them.
+
+    Their fields travel in two flat arrays.
+    """
     await connection.execute(
         _ADD_RECORDS,
         {
@@ -329,6 +347,15 @@ async def add_records(connection: AsyncConnection, records: Sequence[NewRecord])
             "widths": [len(one.sealed) for one in records],
         },
     )
+    if later := [one for one in records if one.version > FIRST_VERSION]:
+        await connection.execute(
+            _SUPERSEDE,
+            {
+                "subjects": [one.subject_id for one in later],
+                "records": [one.record_id for one in later],
+                "versions": [one.version for one in later],
+            },
+        )
 
 
 def _firsts(records: Sequence[NewRecord | SealedRecord]) -> list[int]:

@@ -30,7 +30,12 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPEAKABLE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 _REQUIRED = frozenset({"subject", "category", "furnisher_reference", "basis", "fields"})
-_OPTIONAL = frozenset({"document", "notice", "consent"})
+_OPTIONAL = frozenset({"document", "notice", "consent", "supersedes"})
+
+REASONS = ("error", "change", "decision")
+"""Why a version supersedes another: it was wrong, things have changed, or a court or authority decided so."""
+
+MOST_VERSIONS = 32_767
 
 
 class SubjectIdentifier(Protocol):
@@ -87,6 +92,14 @@ class WrittenConsent:
 
 
 @dataclass(frozen=True, slots=True)
+class Supersedes:
+    """That a record takes the place of an earlier version of itself, and why (`REASONS`)."""
+
+    version: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """An accepted record. Everything that tells of a person is absent from its representation.
 
@@ -99,6 +112,7 @@ class Submission:
         document: What the record rests on.
         notice: Proof of notice to the person, or the exemption from it.
         consent: The person's written consent, where one is needed or there is one.
+        supersedes: The version it takes the place of; None for a new record.
         fields: Values by field name, in the catalogue's order.
     """
 
@@ -110,6 +124,7 @@ class Submission:
     document: Document | None = field(repr=False)
     notice: Notice | Exemption | None = field(repr=False)
     consent: WrittenConsent | None = field(repr=False)
+    supersedes: Supersedes | None
     fields: Mapping[str, FieldValue] = field(repr=False)
 
     def plain_fields(self) -> dict[str, str | int | bool]:
@@ -141,6 +156,8 @@ class Submission:
             members["consent"] = _present(
                 {"reference": consent.reference, "date": _plain(consent.date), "warning": consent.warning}
             )
+        if self.supersedes is not None:
+            members["supersedes"] = {"version": self.supersedes.version, "reason": self.supersedes.reason}
         members["fields"] = self.plain_fields()
         return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -242,8 +259,9 @@ class _Reading:
         notice = self._notice(members.get("notice"), category, adverse=category.is_adverse(fields))
         self._check_age(identifier, category, fields, document)
         consent = self._consent(members.get("consent"), category, fields)
+        supersedes = _supersedes(members.get("supersedes"))
         return Submission(
-            identifier, name, category.code, reference, basis, document, notice, consent, fields
+            identifier, name, category.code, reference, basis, document, notice, consent, supersedes, fields
         )
 
     def _subject(self, value: object) -> tuple[SubjectIdentifier, str | None]:
@@ -389,6 +407,20 @@ class _Reading:
 
     def _reference(self, value: object, column: str) -> str:
         return read_reference(value, column, self._catalogue, self._number)
+
+
+def _supersedes(value: object) -> Supersedes | None:
+    if value is None:
+        return None
+    members = _object(value, "supersedes", frozenset({"version", "reason"}))
+    version, reason = members["version"], members["reason"]
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise RefusedError("supersedes.version", "2.3", "Give a whole number.")
+    if not 1 <= version <= MOST_VERSIONS:
+        raise RefusedError("supersedes.version", "5.3", f"Give 1 to {MOST_VERSIONS}.")
+    if not isinstance(reason, str) or reason not in REASONS:
+        raise RefusedError("supersedes.reason", "5.4", f"Give one of {', '.join(REASONS)}.")
+    return Supersedes(version, reason)
 
 
 def _mapping(value: object, column: str) -> Mapping[str, object]:

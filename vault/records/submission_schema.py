@@ -10,7 +10,7 @@ from typing import Final
 
 from vault.catalogue import Catalogue
 from vault.catalogue.schema import Category, Condition, Field
-from vault.records.submission import LONGEST_CODE, LONGEST_NAME
+from vault.records.submission import LONGEST_CODE, LONGEST_NAME, MOST_VERSIONS, REASONS
 
 Schema = dict[str, object]
 
@@ -65,6 +65,15 @@ def submission_schema(catalogue: Catalogue, category: Category, schemes: Collect
         "notice": _notice(catalogue, category, reference),
         "consent": _object(
             {"reference": reference, "date": _date(), "warning": _or_null(reference)}, ["reference", "date"]
+        ),
+        "supersedes": _or_null(
+            _object(
+                {
+                    "version": {"type": "integer", "minimum": 1, "maximum": MOST_VERSIONS},
+                    "reason": {"enum": list(REASONS)},
+                },
+                ["version", "reason"],
+            )
         ),
         "fields": _fields(catalogue, category),
     }

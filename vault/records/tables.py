@@ -137,6 +137,19 @@ Index(
     ),
 )
 
+# How well a body furnishes (quality.py): numbers, and nothing of a person.
+furnishing_count = Table(
+    "furnishing_count",
+    metadata,
+    Column("body_id", Uuid, primary_key=True),
+    Column("month", Integer, primary_key=True, autoincrement=False, comment="yyyymm"),
+    Column("measure", Text, primary_key=True),
+    Column("key", Text, primary_key=True, comment="category, age in days, reason or rule"),
+    Column("records", BigInteger, nullable=False),
+    CheckConstraint("measure IN ('enrolled', 'late', 'corrected', 'rejected')", name="measure"),
+    CheckConstraint("records > 0", name="records"),
+)
+
 # One authorization with delayed notice about one person; its queries stand in a stream of their own.
 covert_case = Table(
     "covert_case",

@@ -297,8 +297,8 @@ async def raced(vault: Vault, others: _Racing, *lines: str, guard: _Guard | None
     slow = enrolment(vault)
     seal = slow._seal
 
-    async def seal_then_lose(*given: Any) -> Any:
-        sealed = await seal(*given)
+    async def seal_then_lose(*given: Any, whole: bool) -> Any:
+        sealed = await seal(*given, whole=whole)
         await others.first()
         return sealed
 

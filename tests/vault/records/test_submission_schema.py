@@ -58,6 +58,7 @@ PATHS = [
     *("subject.scheme", "subject.number", "subject.name", "document.number", "document.date"),
     *("document.sha256", "notice.date", "notice.proof", "notice.exemption", "consent.reference"),
     *("consent.date", "consent.warning", "colour", "fields.colour"),
+    *("supersedes", "supersedes.version", "supersedes.reason"),
 ]
 TEXTS = st.text(
     st.one_of(
@@ -72,7 +73,21 @@ JUNK = st.one_of(
     st.booleans(),
     st.integers(-3, 3000),
     TEXTS,
-    st.sampled_from([*DATES, "a" * 64, "0" * 64, "0" * 65, "PUBLIC-BY-LAW", [], {}, {"exemption": "X"}, 0.5]),
+    st.sampled_from(
+        [
+            {"version": 1, "reason": "error"},
+            "error",
+            *DATES,
+            "a" * 64,
+            "0" * 64,
+            "0" * 65,
+            "PUBLIC-BY-LAW",
+            [],
+            {},
+            {"exemption": "X"},
+            0.5,
+        ]
+    ),
 )
 
 
