@@ -98,6 +98,17 @@ _CATALOGUE: JsonDict = {
         }
     ],
 }
+_QUALITY: JsonDict = {
+    "months": [
+        {
+            "month": 202611,
+            "enrolled": {"FIN": 1200, "LAB": 3},
+            "late": {"0-7": 1100, "8-30": 90, "366+": 13},
+            "corrected": {"error": 2, "change": 40},
+            "rejected": {"3.1": 5, "7.1": 1},
+        }
+    ]
+}
 _PROBLEM: JsonDict = {
     "type": "urn:creditvault:problem:invalid-request",
     "title": "The request is not well formed",
@@ -220,9 +231,34 @@ class SubmissionsOut(BaseModel):
 
     enrolled: int = Field(description="Lines that are new records.")
     standing: int = Field(description="Lines that stood already, with the same content.")
+    passed: int = Field(
+        0, description="Good lines that were not kept: `all_or_nothing` was asked for, and others are bad."
+    )
     rejected: int
     rejects: list[RejectOut]
     receipts: list[LineReceiptOut]
+
+
+class QualityMonthOut(BaseModel):
+    """What a body furnished in one month of the jurisdiction's time zone."""
+
+    month: int = Field(description="yyyymm")
+    enrolled: dict[str, int] = Field(description="New records, by category.")
+    late: dict[str, int] = Field(
+        description="Records by the days between their document, or else their notice, and handing them in."
+    )
+    corrected: dict[str, int] = Field(description="Later versions, by the reason why they supersede.")
+    rejected: dict[str, int] = Field(
+        description="Lines turned away, each time they were handed in, by the rule they broke."
+    )
+
+
+class QualityOut(BaseModel):
+    """A furnisher's quality figures, the newest month first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_QUALITY]})
+
+    months: list[QualityMonthOut]
 
 
 class CatalogueCodeOut(BaseModel):

@@ -108,11 +108,16 @@ class Furnishing:
     token: str
 
     async def submit(
-        self, content: Any, media_type: str = NDJSON, *, proof: str | None = None
+        self, content: Any, media_type: str = NDJSON, *, proof: str | None = None, query: str = ""
     ) -> httpx.Response:
         credentials = self.client.credentials("/v1/records", self.token, proof)
         headers = {"Content-Type": media_type, **credentials}
-        return await self.http.post("/v1/records", content=content, headers=headers)
+        return await self.http.post(f"/v1/records?{query}", content=content, headers=headers)
+
+    async def quality(self) -> httpx.Response:
+        path = "/v1/records/quality"
+        credentials = self.client.credentials(path, self.token, self.client.proof("GET", path, self.token))
+        return await self.http.get(path, headers=credentials)
 
     async def lines(self, *lines: str) -> dict[str, Any]:
         response = await self.submit("\n".join(lines).encode())

@@ -13,8 +13,9 @@ from access_log.entry import EntryType
 from consent import bodies
 from demo.cast import OPERATOR
 from tests.flows.world import contract
-from tests.vault.served import JSON, NDJSON, Served, problem
-from vault.schemas import SubmissionsOut
+from tests.vault.served import JSON, NDJSON, Furnishing, Served, problem
+from vault.records.intake import MOST_AT_ONCE
+from vault.schemas import QualityOut, SubmissionsOut
 
 MARK = "UNMISTAKABLE"
 
@@ -213,3 +214,43 @@ async def test_furnishers_of_the_same_persons_at_once(served: Served) -> None:
             await connection.exec_driver_sql("SELECT count(*) FROM vault.record WHERE category = 'IDN'")
         ).one()
     assert (known, named) == (29, 29)
+
+
+async def test_all_or_nothing_keeps_none_where_one_is_bad(served: Served) -> None:
+    furnisher = await served.furnisher()
+    before = await served.size()
+    lines = [contract(1), contract(2), contract(1, type="housing")]
+    response = await furnisher.submit("\n".join(lines).encode(), query="all_or_nothing=true")
+    answer = SubmissionsOut.model_validate(response.json())
+    assert (answer.enrolled, answer.standing, answer.passed, answer.rejected) == (0, 0, 2, 1)
+    assert (answer.rejects[0].line, answer.rejects[0].rule) == (3, "7.1")
+    assert await served.size() == before
+    response = await furnisher.submit("\n".join(lines[:2]).encode(), query="all_or_nothing=true")
+    assert counts(response) == (2, 0, 0)
+    response = await furnisher.submit("\n".join([*lines[:2], "{"]).encode(), query="all_or_nothing=true")
+    assert counts(response) == (0, 2, 1)
+    assert await served.size() == before + 2
+
+
+async def test_what_is_kept_whole_has_a_bound(served: Served) -> None:
+    furnisher = await served.furnisher()
+    response = await furnisher.submit(b"{\n" * (MOST_AT_ONCE + 1), query="all_or_nothing=true")
+    assert "4096 lines" in problem(response, 413, "too-large")["detail"]
+
+
+async def test_a_furnisher_reads_its_own_quality(served: Served) -> None:
+    furnisher = await served.furnisher()
+    assert (await furnisher.quality()).json() == {"months": []}
+    lines = [contract(1), contract(2), contract(1, supersedes=(1, "change"), status="settled"), "{"]
+    await furnisher.lines(*lines)
+    await furnisher.lines(*lines)
+    (month,) = QualityOut.model_validate((await furnisher.quality()).json()).months
+    assert (month.enrolled, month.corrected) == ({"FIN": 2}, {"change": 1})
+    assert sum(month.late.values()) == 3
+    assert month.rejected == {"1.3": 2}
+    other = await served.furnisher("court", ["FIN"])
+    assert (await other.quality()).json() == {"months": []}
+    # A token for a query is none for this.
+    grant = await served.court(1)
+    asking = Furnishing(served.http, grant.client, grant.token)
+    problem(await asking.quality(), 403, "forbidden")

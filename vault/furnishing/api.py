@@ -1,26 +1,30 @@
 """`/v1/records` and `/v1/catalogue`. Thin: parse, hand to the room that knows, write down what it said."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from io import BytesIO
 
 from fastapi import APIRouter, Request, Response
 
+from access_log.log import Log
 from consent.oauth.protection import Protection
 from consent.oauth.rar import RecordSubmission
 from vault.api import JSON, PROBLEMS, encoder, verify
 from vault.api import media_type as media_type_of
 from vault.furnishing.published import Document, PublishedCatalogue
-from vault.problems import FORBIDDEN, MEDIA_TYPE, NOT_FOUND, problem_response
-from vault.records.enrol import Enrolled, Furnisher, RowResult
-from vault.records.furnishing import FurnisherRefusedError, FurnishingGuard
-from vault.records.intake import Intake
+from vault.problems import FORBIDDEN, MEDIA_TYPE, NOT_FOUND, TOO_LARGE, problem_response
+from vault.records.enrol import Enrolled, Furnisher, Passed, RowResult
+from vault.records.furnishing import FurnisherRefusedError, FurnishingGuard, own_quality
+from vault.records.intake import MOST_AT_ONCE, Intake, TooManyRowsError
 from vault.records.readers import read_ndjson, read_one
 from vault.records.submission import Rejected
 from vault.records.submission_schema import DIALECT
 from vault.records.submission_schema import MEDIA_TYPE as SCHEMA
-from vault.schemas import SUBMISSION_EXAMPLE, CatalogueOut, SubmissionsOut
+from vault.schemas import SUBMISSION_EXAMPLE, CatalogueOut, QualityOut, SubmissionsOut
 
 NDJSON = "application/x-ndjson"
+_MAY_NOT = "This body may not furnish records now. Ask the registrar."
+_MONTHS = 24
 # Long enough to spare a furnisher's batch a request for each row, short enough for a new pack to be seen.
 _CACHED = "public, max-age=300"
 
@@ -31,8 +35,8 @@ class _SchemaResponse(Response):
     media_type = SCHEMA
 
 
-def records_router(intake: Intake, protection: Protection) -> APIRouter:
-    """`POST /v1/records`."""
+def records_router(log: Log, intake: Intake, protection: Protection) -> APIRouter:
+    """`POST /v1/records` and `GET /v1/records/quality`."""
     router = APIRouter(prefix="/v1", tags=["records"])
 
     @router.post(
@@ -55,8 +59,11 @@ def records_router(intake: Intake, protection: Protection) -> APIRouter:
             "security": [{"dpop": []}],
         },
     )
-    async def records(request: Request) -> Response:
-        """Good lines are kept and bad ones named; the same line again is no second record."""
+    async def records(request: Request, all_or_nothing: bool = False) -> Response:  # noqa: FBT001, FBT002 -- a query parameter
+        """Good lines are kept and bad ones named; the same line again is no second record.
+
+        With `all_or_nothing=true` none is kept where one is bad; a batch then has at most 4,096 lines.
+        """
         presented = verify(protection, request)
         details = presented.details
         if not isinstance(details, RecordSubmission):
@@ -68,14 +75,44 @@ def records_router(intake: Intake, protection: Protection) -> APIRouter:
         rows = read_ndjson(BytesIO(raw)) if media_type == NDJSON else [read_one(raw)]
         guard = FurnishingGuard(presented)
         furnisher = Furnisher(presented.body_id, str(presented.body_id), "furnisher")
-        taken = intake.take_in(rows, furnisher, categories=frozenset(details.categories), guard=guard)
+        categories = frozenset(details.categories)
         try:
-            results = [result async for result in taken]
+            if all_or_nothing:
+                results = await intake.take_in_together(rows, furnisher, categories=categories, guard=guard)
+            else:
+                taken = intake.take_in(rows, furnisher, categories=categories, guard=guard)
+                results = [result async for result in taken]
         except FurnisherRefusedError:
-            return problem_response(FORBIDDEN, "This body may not furnish records now. Ask the registrar.")
+            return problem_response(FORBIDDEN, _MAY_NOT)
+        except TooManyRowsError:
+            return problem_response(
+                TOO_LARGE, f"Send at most {MOST_AT_ONCE} lines that are to be kept all or not at all."
+            )
         return Response(
             encoder.encode(_submissions(results)), media_type=JSON, headers=protection.fresh_nonce()
         )
+
+    @router.get(
+        "/records/quality",
+        response_model=None,
+        responses={
+            200: {"model": QualityOut, "description": "Counts, the newest month first"},
+            **{status: PROBLEMS[status] for status in (401, 403, 503)},
+        },
+        summary="How well the body that asks has furnished",
+        openapi_extra={"security": [{"dpop": []}]},
+    )
+    async def quality(request: Request) -> Response:
+        """Late, corrected and rejected records of the last 24 months; the token is one for submissions."""
+        presented = verify(protection, request)
+        if not isinstance(presented.details, RecordSubmission):
+            return problem_response(FORBIDDEN, "This token is for no submission of records.")
+        try:
+            months = await own_quality(log, presented, _MONTHS)
+        except FurnisherRefusedError:
+            return problem_response(FORBIDDEN, _MAY_NOT)
+        content = encoder.encode({"months": [asdict(one) for one in months]})
+        return Response(content, media_type=JSON, headers=protection.fresh_nonce())
 
     return router
 
@@ -135,6 +172,7 @@ def _submissions(results: Sequence[RowResult]) -> dict[str, object]:
     return {
         "enrolled": sum(one.new for one in enrolled),
         "standing": sum(not one.new for one in enrolled),
+        "passed": sum(isinstance(one, Passed) for one in results),
         "rejected": len(rejected),
         "rejects": [
             {"line": one.line, "column": one.column, "rule": one.rule, "remedy": one.remedy}

@@ -58,7 +58,7 @@ def build_app(vault: Vault) -> FastAPI:
     )
     add_problem_handlers(app, vault.protection)
     app.include_router(query_router(vault.disclosure, vault.protection, vault.schemes))
-    app.include_router(records_router(vault.intake, vault.protection))
+    app.include_router(records_router(vault.log, vault.intake, vault.protection))
     published = PublishedCatalogue(vault.catalogue, vault.schemes, settings.issuer)
     app.include_router(catalogue_router(published))
     app.include_router(inspection_router(vault.log, vault.protection))

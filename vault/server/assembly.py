@@ -84,6 +84,7 @@ class Vault:
     roots: RootsLog
     disclosure: Disclosure
     identities: Identities
+    enrolment: Enrolment
     intake: Intake
     profile: Profile
     protection: Protection
@@ -196,6 +197,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
         if log.number > 1:
             await closing.keep_opening(log)
         schemes = schemes_of(settings)
+        enrolment = Enrolment(log, keys, catalogue)
         signing = TokenKeys(engine, keys)
         profile = Profile(
             settings.issuer,
@@ -221,7 +223,8 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
                 most=settings.batch_max,
             ),
             identities=Identities(log, keys, catalogue),
-            intake=Intake(Enrolment(log, keys, catalogue), catalogue, schemes),
+            enrolment=enrolment,
+            intake=Intake(enrolment, catalogue, schemes),
             profile=profile,
             protection=profile.protection(),
             token_keys=signing,

@@ -12,6 +12,7 @@ from consent.body_keys import public_keys
 from consent.conduct import Conduct, Mark, Outcome
 from consent.oauth.errors import KeysNotFetchedError
 from consent.oauth.jwks_uri import PublishedKeys
+from vault.records.quality import QualityMonth, months_of
 from vault.server.assembly import Vault
 from vault.server.cli.acting import read_json, with_vault
 from vault.server.cli.ordering import ordered, say
@@ -26,6 +27,7 @@ app = typer.Typer(
 BodyId = Annotated[UUID, typer.Argument(metavar="BODY", help="Id of the body.")]
 Jwks = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Its public keys, a JWK Set.")]
 JwksUri = Annotated[str | None, typer.Option(help="Where it publishes its keys, in place of --jwks.")]
+_MONTHS = 24
 Reason = Annotated[str, typer.Option(help="Why; stands in the register.")]
 Appeal = Annotated[str | None, typer.Option(help="Where to appeal.")]
 
@@ -292,6 +294,33 @@ def list_all(as_json: AsJson = False) -> None:
         ("id", "name", "kind", "may", "purposes", "status"),
         [(one.body_id, one.name, one.kind, one.capacities, one.purposes, one.status) for one in found],
     )
+
+
+@app.command()
+def quality(body: BodyId, as_json: AsJson = False) -> None:
+    """Show how well a body furnishes: late, corrected and rejected records, month by month.
+
+    Example: `creditvault body quality BODY`
+    """
+
+    async def work(vault: Vault) -> list[QualityMonth]:
+        async with vault.engine.connect() as connection:
+            if await bodies.read_body(connection, body) is None:
+                raise typer.BadParameter("no body has this id", param_hint="BODY")
+            return await months_of(connection, body, _MONTHS)
+
+    found = with_vault(work)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("month", "new", "by days since the document", "corrected", "rejected by rule"),
+        [(one.month, *map(_figures, (one.enrolled, one.late, one.corrected, one.rejected))) for one in found],
+    )
+
+
+def _figures(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {number:,}" for name, number in counts.items())
 
 
 async def _keys(vault: Vault, jwks: Path | None, jwks_uri: str | None) -> dict[str, Any]:

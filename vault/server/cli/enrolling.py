@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, BinaryIO, Self
@@ -19,6 +19,7 @@ from vault.records.enrol import Enrolled, Furnisher, RowResult
 from vault.records.mapping import load_mapping
 from vault.records.readers import ColumnReport, CsvReader, Row, read_ndjson
 from vault.records.submission import Accepted, Rejected
+from vault.records.whole import WholeFile
 from vault.server.assembly import Vault
 from vault.server.cli.acting import operator, with_vault
 from vault.server.cli.output import AsJson, print_json, progress
@@ -53,6 +54,10 @@ class Tally:
                 self._path.unlink(missing_ok=True)  # of an earlier run, before the rows were mended
         finally:
             self._new.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Begins to count anew, after a run that only looked; no row was rejected."""
+        self.enrolled = self.standing = 0
 
     def count(self, result: RowResult | Accepted) -> None:
         """Takes one row's result; a rejected row is written with line, column, rule and remedy."""
@@ -99,11 +104,15 @@ def enrol(
         Path | None, typer.Option(help="Where rejected rows are listed. Default: FILE.rejects.ndjson.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row, enrol none.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--all-or-nothing", help="Enrol none unless every row passes every check.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Enrol records from a file. Good rows are kept, bad ones listed; the same file again changes nothing.
 
-    Exit code 1 means that some rows were rejected.
+    Exit code 1 means that some rows were rejected. With `--all-or-nothing` the file is read twice: rows are
+    enrolled once all have passed. A run that was interrupted is done again, and goes on where it ended.
 
     Example: `creditvault enrol contracts.csv --mapping contracts.mapping.toml --body ID`
     """
@@ -116,23 +125,17 @@ def enrol(
             furnishing = await bodies.read_body(connection, body)
         if furnishing is None or furnishing.status != "active" or "furnish" not in furnishing.capacities:
             raise typer.BadParameter("no active body that may furnish has this id", param_hint="--body")
-        with file.open("rb") as stream, progress("enrolling") as bar, tally.writing():
-            reader = _reader(stream, mapping, vault)
-            rows = _watched(reader, stream, file.stat().st_size, bar)
-            if dry_run:
-                for row in rows:
-                    tally.count(row if isinstance(row, Rejected) else vault.intake.check(row))
-            else:
-                furnisher = Furnisher(body, operator().name, operator().role)
-                async for result in vault.intake.take_in(rows, furnisher, guard=ActiveFurnisher(body)):
-                    tally.count(result)
-            return reader.columns() if isinstance(reader, CsvReader) else ()
+        run = _Run(vault, body, file, mapping, tally)
+        if whole:
+            return await run.whole(dry_run=dry_run)
+        return run.check() if dry_run else await run.row_by_row()
 
     columns = with_vault(work)
+    nothing_done = dry_run or (whole and tally.rejected > 0)
     if as_json:
-        _print(tally, columns, dry_run=dry_run, rejects=listed)
+        _print(tally, columns, dry_run=nothing_done, rejects=listed)
     else:
-        _tell(tally, columns, dry_run=dry_run, rejects=listed)
+        _tell(tally, columns, dry_run=nothing_done, rejects=listed)
     raise typer.Exit(SOME_REJECTED if tally.rejected else 0)
 
 
@@ -144,6 +147,86 @@ def _check_suffix(file: Path, mapping: Path | None) -> None:
         raise typer.BadParameter("a CSV file needs one, an NDJSON file has none", param_hint="--mapping")
 
 
+class _Run:
+    """One file on its way in."""
+
+    def __init__(self, vault: Vault, body: UUID, file: Path, mapping: Path | None, tally: Tally) -> None:
+        self._vault = vault
+        self._furnisher = Furnisher(body, operator().name, operator().role)
+        self._guard = ActiveFurnisher(body)
+        self._file = file
+        self._mapping = mapping
+        self._tally = tally
+
+    def check(self) -> tuple[ColumnReport, ...]:
+        """Checks every row, and enrols none."""
+        with self._source("checking") as source, self._tally.writing():
+            for row in source.rows():
+                self._tally.count(row if isinstance(row, Rejected) else self._vault.intake.check(row))
+            return source.columns()
+
+    async def row_by_row(self) -> tuple[ColumnReport, ...]:
+        """Enrols good rows, and lists bad ones."""
+        with self._source("enrolling") as source, self._tally.writing():
+            taken = self._vault.intake.take_in(source.rows(), self._furnisher, guard=self._guard)
+            async for result in taken:
+                self._tally.count(result)
+            return source.columns()
+
+    async def whole(self, *, dry_run: bool) -> tuple[ColumnReport, ...]:
+        """Checks every row, and enrols them where all pass."""
+        vault = self._vault
+        entire = WholeFile(vault.engine, vault.intake, vault.enrolment, self._furnisher)
+        with self._source("checking") as source, self._tally.writing():
+            async for result in entire.examine(source.rows()):
+                self._tally.count(result)
+            columns = source.columns()
+        if dry_run:
+            return columns
+        if self._tally.rejected:
+            await entire.turn_away(self._guard)
+            return columns
+        self._tally.forget()
+        with self._source("enrolling") as source:
+            async for result in entire.enrol(source.rows(), self._guard):
+                self._tally.count(result)
+        return columns
+
+    def _source(self, what: str) -> "AbstractContextManager[_Source]":
+        return _Source.open(self._file, self._mapping, self._vault, what)
+
+
+class _Source:
+    """A file of records being read, while a bar follows how much of it was."""
+
+    def __init__(self, stream: BinaryIO, reader: CsvReader | Iterator[Row | Rejected], bar: Progress) -> None:
+        self._stream = stream
+        self._reader = reader
+        self._bar = bar
+
+    @classmethod
+    @contextmanager
+    def open(cls, file: Path, mapping: Path | None, vault: Vault, what: str) -> Iterator[Self]:
+        """Opens it; `what` stands beside the bar.
+
+        Raises:
+            MappingError: it does not fit its mapping.
+        """
+        with file.open("rb") as stream, progress(what) as bar:
+            bar.update(bar.task_ids[0], total=file.stat().st_size)
+            yield cls(stream, _reader(stream, mapping, vault), bar)
+
+    def rows(self) -> Iterator[Row | Rejected]:
+        """The rows, read or turned away."""
+        for row in self._reader:
+            yield row
+            self._bar.update(self._bar.task_ids[0], completed=self._stream.tell())
+
+    def columns(self) -> tuple[ColumnReport, ...]:
+        """What became of each column of a CSV file; none of another."""
+        return self._reader.columns() if isinstance(self._reader, CsvReader) else ()
+
+
 def _reader(stream: BinaryIO, mapping: Path | None, vault: Vault) -> CsvReader | Iterator[Row | Rejected]:
     if mapping is None:
         return read_ndjson(stream)
@@ -151,16 +234,6 @@ def _reader(stream: BinaryIO, mapping: Path | None, vault: Vault) -> CsvReader |
     # Invented people are for a demo alone; elsewhere the reader refuses a mapping without identities.
     invented = fictitious_identity if columns.supplied and vault.settings.demo else None
     return CsvReader(stream, columns, vault.catalogue, invented)
-
-
-def _watched(
-    rows: Iterable[Row | Rejected], stream: BinaryIO, size: int, bar: Progress
-) -> Iterator[Row | Rejected]:
-    """The rows, while the bar follows how much of the file was read."""
-    task = bar.task_ids[0]
-    for row in rows:
-        yield row
-        bar.update(task, completed=stream.tell(), total=size)
 
 
 def _print(tally: Tally, columns: Iterable[ColumnReport], *, dry_run: bool, rejects: Path) -> None:

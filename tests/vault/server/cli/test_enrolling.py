@@ -10,6 +10,7 @@ import pytest
 
 from consent import bodies
 from tests.consent.registers import OPERATOR, new_body
+from tests.flows.world import contract
 from tests.vault.server.commands import ROOT, CommandLine
 from vault.records import enrol as enrolment
 from vault.records.enrol import CHUNK
@@ -215,8 +216,8 @@ def test_a_body_suspended_meanwhile_hands_in_nothing_more(
         csv.writer(file).writerows([header, *(rows[at % 20] for at in range(CHUNK + 10))])
     enrol = enrolment.Enrolment.enrol
 
-    async def enrol_then_suspend(self: Any, *arguments: Any) -> Any:
-        results = await enrol(self, *arguments)
+    async def enrol_then_suspend(self: Any, *arguments: Any, **others: Any) -> Any:
+        results = await enrol(self, *arguments, **others)
         async with self._log.writing() as writing:
             await bodies.suspend_body(writing, arguments[1].body_id, "meanwhile", OPERATOR)
         return results
@@ -228,3 +229,60 @@ def test_a_body_suspended_meanwhile_hands_in_nothing_more(
     creditvault.__post_init__()
     types = [entry["type"] for entry in creditvault.good("log", "show", "--last", "1000")]
     assert types.count("record") == CHUNK
+
+
+# ── All or nothing ───────────────────────────────────────────────────────────────────────────────
+
+
+def _contracts(path: Path, *changes: tuple[int, str, object]) -> Path:
+    """More rows than a chunk has, about five persons, with members of some of them changed."""
+    rows = [json.loads(contract(n % 5 + 1, f"whole-{n}")) for n in range(CHUNK + 20)]
+    for at, member, value in changes:
+        rows[at][member] = value
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_a_whole_file_is_enrolled_and_again_changes_nothing(
+    creditvault: CommandLine, furnisher: str, tmp_path: Path
+) -> None:
+    path = _contracts(tmp_path / "whole.ndjson")
+    looked = creditvault.good("enrol", str(path), "--body", furnisher, "--all-or-nothing", "--dry-run")
+    assert (_counts(looked), looked["dry_run"]) == ((CHUNK + 20, 0, 0), True)
+    done = creditvault.good("enrol", str(path), "--body", furnisher, "--all-or-nothing")
+    assert (_counts(done), done["dry_run"]) == ((CHUNK + 20, 0, 0), False)
+    again = creditvault.good("enrol", str(path), "--body", furnisher, "--all-or-nothing")
+    assert _counts(again) == (0, CHUNK + 20, 0)
+    (month,) = creditvault.good("body", "quality", furnisher)
+    assert month["enrolled"] == {"FIN": CHUNK + 20}
+    assert sum(month["late"].values()) == CHUNK + 20
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ((CHUNK + 19, "basis", "NONE"), "4.2"),
+        # The reference of the first row, in another chunk and with other content.
+        ((CHUNK + 18, "furnisher_reference", "whole-0"), "7.1"),
+        ((CHUNK + 19, "supersedes", {"version": 1, "reason": "error"}), "7.2"),
+    ],
+)
+def test_one_bad_row_keeps_the_whole_file_out(
+    creditvault: CommandLine, furnisher: str, tmp_path: Path, change: tuple[int, str, object], rule: str
+) -> None:
+    path = _contracts(tmp_path / "whole.ndjson", change)
+    ran = creditvault("enrol", str(path), "--body", furnisher, "--all-or-nothing")
+    assert ran.code == 1
+    assert f"{CHUNK + 19} would be enrolled, 0 stood already, 1 rejected" in ran.out
+    (rejected,) = map(json.loads, Path(f"{path}.rejects.ndjson").read_text().splitlines())
+    assert (rejected["line"], rejected["rule"]) == (change[0] + 1, rule)
+    assert creditvault.good("log", "show", "--last", "1")[0]["type"] != "record"
+    (month,) = creditvault.good("body", "quality", furnisher)
+    assert (month["enrolled"], month["rejected"]) == ({}, {rule: 1})
+    assert creditvault("body", "quality", furnisher).out.count(f"{rule}: 1") == 1
+
+
+def test_quality_is_asked_of_a_body_that_is_there(creditvault: CommandLine) -> None:
+    ran = creditvault("body", "quality", "5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11")
+    assert ran.code == 2
+    assert "no body has this id" in ran.err

@@ -49,6 +49,7 @@ def test_every_command_asked_for_is_there() -> None:
             "appeal",
             "conduct",
             "list",
+            "quality",
         },
         "officer": {"add", "end", "list"},
         "registrar": {"add", "end", "list", "key", "sign", "hand-in", "agree", "read", "orders"},
