@@ -19,6 +19,7 @@ from bench import (
     audit,
     authorization,
     enrolment,
+    key_server,
     large,
     opening,
     prefix,
@@ -58,6 +59,7 @@ def main() -> int:
         published = publish.measure(at)
     proved = prefix.measure()
     record = opening.measure()
+    held = key_server.measure()
     if options.json:
         figures = {
             "query": asdict(asked),
@@ -65,6 +67,7 @@ def main() -> int:
             "enrolment": asdict(enrolled),
             "rewrap": asdict(rewrapped),
             "opening": asdict(record),
+            "key server": asdict(held),
             "append": asdict(appended),
             "proof": asdict(answered),
             "audit": asdict(audited),
@@ -94,6 +97,7 @@ def main() -> int:
     _row(
         "opening a record", record.record, "µs CPU", f"{record.fields} fields, person's key at hand (bar 60)"
     )
+    _say_held(held)
     per_hash = audited.bare / appended.batched
     _row(
         "durable append",
@@ -148,6 +152,16 @@ def _large(options: argparse.Namespace) -> int:
 def _say_proof(proved: proof.ProofFigures) -> None:
     _row("start", proved.start, "ms", f"at {proved.entries:,} entries (bar 2,000)")
     print(f"{'proof of an entry':<24}{proved.p50:>11.2f} {'ms':<10} p99 {proved.p99:.2f} ms (bar 2)")
+
+
+def _say_held(measured: key_server.KeyServerFigures) -> None:
+    for name, figure, remark in (
+        ("query, keyring file", measured.file, "one after the other, a person each"),
+        ("  keys in OpenBao", measured.cold, "somebody new: the MACs at once, then the person's key"),
+        ("  the same again", measured.warm, "within seconds (bar: that of a file)"),
+        ("  a round trip", measured.trip, "one unwrap, TLS, this machine"),
+    ):
+        print(f"{name:<24}{figure:>11.2f} {'ms':<10} {remark}")
 
 
 def _say_authorized(measured: authorization.AuthorizationFigures) -> None:

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from vault.server.assembly import Vault, open_vault, set_up
@@ -37,8 +38,8 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Sets the stage, and strikes it at the end."""
+def stage(changes: Mapping[str, Any] | None = None) -> Iterator[Stage]:
+    """Sets the stage, with these settings beside its own, and strikes it at the end."""
     with tempfile.TemporaryDirectory(prefix="creditvault-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         passphrase = home / "passphrase"
@@ -54,6 +55,7 @@ def stage() -> Iterator[Stage]:
             officer_queries_per_minute=10_000_000,
             demo=True,
             log_level="warning",
+            **(changes or {}),
         )
         migrate(database.url(OWNER))
         asyncio.run(set_up(settings, database.url(APPLICATION)))

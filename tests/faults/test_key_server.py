@@ -121,7 +121,10 @@ async def test_what_was_asked_before_costs_no_round_trip(
     ):
         await world.enrol(http, [1])
         court = await world.statutory(http, 1)
+        between.asked.clear()
         assert (await court.ask()).status_code == httpx.codes.OK
+        opened = [path for path in between.asked if "/decrypt/" in path and path.endswith("-root")]
+        assert len(opened) == 1, "one round trip opens a person"
         between.asked.clear()
         assert (await court.ask()).status_code == httpx.codes.OK
         assert [path for path in between.asked if "lookup-self" not in path] == []
