@@ -69,6 +69,16 @@ _REPEAT_KEY: Final = b"idempotency key v1\0"
 _events = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A query, and the MACs by which it finds whom and what it is about."""
+
+    query: Query
+    subject_hash: bytes
+    place: tuple[str, bytes]
+    mark: RequestMark
+
+
 @dataclass(slots=True)
 class _Pending:
     """A query on its way through the batch; each step fills in what it found."""
@@ -182,11 +192,13 @@ class Disclosure:
     async def _answer_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | Exception]:
         # The provider is asked before anything is appended: what cannot be answered is not logged.
         await self._keys.provider.health()
+        # So are these MACs: a provider may be a network away, and the head lock holds up everybody.
+        asked = await self._known_by(queries)
         pending: list[_Pending] = []
         owed = self._owed.standing()
         try:
             async with self._log.writing() as writing:
-                await self._decide_all(writing, queries, owed, pending)
+                await self._decide_all(writing, asked, owed, pending)
         except BaseException:
             # The commit may have passed; what it permitted was not released.
             self._owed.add(each for one in pending for each in one.owed)
@@ -199,6 +211,27 @@ class Disclosure:
                 one.entry = writing.indexes[one.position]
                 self._watch(one, writing.indexes[one.position])
         return await self._release(pending)
+
+    async def _known_by(self, queries: Sequence[Query]) -> list[_Asked]:
+        identifiers = [query.identifier for query in queries]
+        hashes, blinds, marks = await asyncio.gather(
+            self._keys.subject_hashes(identifiers), self._keys.blind(identifiers), self._marks(queries)
+        )
+        return [
+            _Asked(query, subject_hash, (query.identifier.scheme, blind.value), mark)
+            for query, subject_hash, blind, mark in zip(queries, hashes, blinds, marks, strict=True)
+        ]
+
+    async def _marks(self, queries: Sequence[Query]) -> list[RequestMark]:
+        """What is kept of each request: under a key, since a body or a client's own key can be guessed."""
+        asked = [_ASKED + query.asked_digest() for query in queries]
+        repeats = {one.request_id: one.repeat_key for one in queries if one.repeat_key is not None}
+        digests = await self._keys.keyed_digests([*asked, *(_REPEAT_KEY + each for each in repeats.values())])
+        keys = dict(zip(repeats, digests[len(asked) :], strict=True))
+        return [
+            RequestMark(query.request_id, query.body_id, keys.get(query.request_id), digest)
+            for query, digest in zip(queries, digests[: len(asked)], strict=True)
+        ]
 
     def _watch(self, one: _Pending, index: int) -> None:
         """Flags neighbours beside the answer, which waits for no flag and is never kept back by one."""
@@ -220,7 +253,7 @@ class Disclosure:
     async def _decide_all(
         self,
         writing: Writing,
-        queries: Sequence[Query],
+        asked: Sequence[_Asked],
         owed: Sequence[Unreleased],
         pending: list[_Pending],
     ) -> None:
@@ -228,7 +261,7 @@ class Disclosure:
         # What is owed comes first: its uses are back before they are counted, and a repeat of such a query
         # finds no earlier one.
         await self._owed.write(self._log, writing, owed)
-        pending.extend(await self._find_persons(writing, queries))
+        pending.extend(await self._find_persons(writing, asked))
         live = await state.read(
             connection,
             [one.request for one in pending],
@@ -271,33 +304,17 @@ class Disclosure:
                 one.turned_away = TooFast(wait.seconds)
                 self._waits[one.query.body_id, wait.whose] = monotonic() + wait.seconds
 
-    async def _find_persons(self, writing: Writing, queries: Sequence[Query]) -> list[_Pending]:
-        identifiers = [query.identifier for query in queries]
-        hashes = await self._keys.subject_hashes(identifiers)
-        blinds = await self._keys.blind(identifiers)
-        places = [(one.scheme, mac.value) for one, mac in zip(identifiers, blinds, strict=True)]
-        categories = {category_of(each) for query in queries for each in query.fields}
-        found = await store.find(writing.connection, places, sorted(categories))
-        marks = await self._marks(queries)
+    async def _find_persons(self, writing: Writing, asked: Sequence[_Asked]) -> list[_Pending]:
+        categories = {category_of(each) for one in asked for each in one.query.fields}
+        found = await store.find(writing.connection, [one.place for one in asked], sorted(categories))
         return [
             _Pending(
-                query,
-                query.request(subject_hash, found[place].person if place in found else None),
-                found.get(place),
-                mark,
+                one.query,
+                one.query.request(one.subject_hash, found[one.place].person if one.place in found else None),
+                found.get(one.place),
+                one.mark,
             )
-            for query, subject_hash, place, mark in zip(queries, hashes, places, marks, strict=True)
-        ]
-
-    async def _marks(self, queries: Sequence[Query]) -> list[RequestMark]:
-        """What is kept of each request: under a key, since a body or a client's own key can be guessed."""
-        asked = [_ASKED + query.asked_digest() for query in queries]
-        repeats = {one.request_id: one.repeat_key for one in queries if one.repeat_key is not None}
-        digests = await self._keys.keyed_digests([*asked, *(_REPEAT_KEY + each for each in repeats.values())])
-        keys = dict(zip(repeats, digests[len(asked) :], strict=True))
-        return [
-            RequestMark(query.request_id, query.body_id, keys.get(query.request_id), digest)
-            for query, digest in zip(queries, digests[: len(asked)], strict=True)
+            for one in asked
         ]
 
     async def _find_repeats(self, writing: Writing, pending: Sequence[_Pending]) -> None:
