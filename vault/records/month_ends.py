@@ -2,7 +2,7 @@
 
 For each month that is over in the pack's time zone, and some days of grace with it:
 
-    1  what lasts longer is wrapped under a later month            (carrying)
+    1  what lasts longer is wrapped under a later month            (carrying, holding)
     2  under the log's head lock: nothing that may still be shown hangs on the month; its wrapped key is
        removed, and the entry `expiry-key.ended` says so           one transaction; from here nobody opens it
     3  the records that hung on it, ciphertexts nothing opens, are removed
@@ -19,7 +19,7 @@ of the month, and the next run writes it down once more. A keyring that was rest
 the key again: the next run destroys it once more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -31,13 +31,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log.entry import EntryType
 from access_log.log import SYSTEM_STREAM, Event, Log, Writing
 from access_log.payload import JSON, Payload
+from access_log.stored_log import StoredLog
 from vault.catalogue import Catalogue
 from vault.catalogue.months import month_id
 from vault.crypto.errors import ProviderRefusedError
 from vault.crypto.provider import DelayedDestroy
-from vault.records import carrying
+from vault.records import carrying, holding
 from vault.records.carrying import Carried
 from vault.records.expiry_keys import key_name
+from vault.records.holding import Holding
 from vault.records.keys import VaultKeys
 
 ENDED: Final = "expiry-key.ended"
@@ -79,7 +81,7 @@ class DueMonth:
     Attributes:
         month: yyyymm.
         records: record versions that hang on it.
-        lasting: those of them that may still be shown: they keep its key.
+        lasting: what keeps its key: those of them that may still be shown, and payloads under a legal hold.
         payloads: of the log, whose retention ends with it.
     """
 
@@ -111,7 +113,7 @@ class Ran:
     Attributes:
         carried: records with a longer life, wrapped under later months.
         destroyed: months whose key was destroyed.
-        held_up: months that are due and keep their key, because something on them may still be shown.
+        held_up: months that are due and keep their key, because of what lasts on them.
     """
 
     carried: Carried
@@ -133,6 +135,8 @@ class MonthEnds:
         catalogue: says what a day is, and how far ahead the rolling month lies.
         grace_days: after the end of a month, before its key is destroyed.
         backup_days: how long backups of database and keyring are kept.
+        logs: every log of the database, whose payloads hang on the same keys.
+        holding: tells which payloads a legal hold keeps.
         today: gives the legal date of an instant; the catalogue's, unless a test travels.
     """
 
@@ -144,6 +148,8 @@ class MonthEnds:
         *,
         grace_days: int,
         backup_days: int,
+        logs: Sequence[StoredLog] = (),
+        holding: Holding = holding.nothing_held,
         today: Callable[[datetime], date] | None = None,
     ) -> None:
         self._log = log
@@ -151,6 +157,8 @@ class MonthEnds:
         self._catalogue = catalogue
         self._grace_days = grace_days
         self._backups = timedelta(days=backup_days)
+        self._logs = logs
+        self._held = holding
         self._today = catalogue.today if today is None else today
 
     async def due(self) -> list[DueMonth]:
@@ -171,8 +179,13 @@ class MonthEnds:
         today = self._today(datetime.now(UTC))
         carried = await carrying.carry_forward(self._log.engine, self._keys, self._catalogue, today)  # 1
         async with self._log.engine.connect() as connection:
+            held = await self._held(connection)
             kept = await self._kept(connection, today)
-        held_up = [held for month in kept if (held := await self._end(month)) is not None]  # 2
+        before, rolling = self._catalogue.carried_before(today), self._catalogue.rolling_month(today)
+        await holding.move_on(  # 1
+            self._log.engine, self._keys, self._logs, held, before=before, month=rolling
+        )
+        held_up = [one for month in kept if (one := await self._end(month)) is not None]  # 2
         async with self._log.engine.connect() as connection:
             ended = (await connection.execute(_ENDED)).all()
         destroyed = []
@@ -193,7 +206,9 @@ class MonthEnds:
 
     async def _look_at(self, connection: AsyncConnection, month: int, today: date) -> DueMonth:
         records, payloads = (await connection.execute(_OF_MONTH, {"month": month})).one()
-        return DueMonth(month, records, await carrying.hanging(connection, month, today), payloads)
+        shown = await carrying.hanging(connection, month, today)
+        held = await holding.hanging(connection, await self._held(connection), month)
+        return DueMonth(month, records, shown + held, payloads)
 
     async def _end(self, month: int) -> DueMonth | None:
         """Step 2; returns the month where it is held up."""

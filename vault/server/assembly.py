@@ -1,14 +1,14 @@
 """The rooms put together: what one worker process holds open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from access_log import closing, writes
 from access_log.archive import Archive
@@ -48,6 +48,7 @@ from vault.records.month_ends import MonthEnds
 from vault.records.neighbours import Neighbours
 from vault.records.signers import LogSigners
 from vault.records.watch import Measures
+from vault.rights.holds import held
 from vault.rights.reapply import reapplier
 from vault.server import endings
 from vault.server.database import application_engine
@@ -112,12 +113,18 @@ def schemes_of(settings: Settings) -> frozenset[str]:
 def month_ends(vault: Vault) -> MonthEnds:
     """Who ends months that are over."""
     settings = vault.settings
+
+    async def holding(connection: AsyncConnection) -> Mapping[int, Sequence[int]]:
+        return (await held(connection, vault.logs)).payloads
+
     return MonthEnds(
         vault.log,
         vault.keys,
         vault.catalogue,
         grace_days=settings.expiry_grace_days,
         backup_days=settings.backup_days,
+        logs=vault.logs,
+        holding=holding,
     )
 
 

@@ -10,15 +10,18 @@ from sqlalchemy import text
 from access_log.fsck import examine_log
 from access_log.log import SYSTEM_STREAM
 from access_log.streams import entries_of
+from tests.consent.registers import OPERATOR
 from tests.vault.people import person
 from tests.vault.records.hanging import hang, record_key
 from vault.crypto.errors import CryptoError, ProviderRefusedError
 from vault.crypto.keyring import FileKeyring
 from vault.crypto.provider import DelayedDestroy, DestroyPolicy
+from vault.records.holding import move_on
 from vault.records.keys import VaultKeys
 from vault.records.log_sealer import LogSealer
 from vault.records.month_ends import MonthEnds
 from vault.rights.accesses import accesses
+from vault.rights.holds import Order, lift, place
 from vault.rights.own_records import own_records
 from vault.server.assembly import Vault, month_ends
 from vault.server.providers import KeepsKeysError, require_destruction
@@ -179,6 +182,37 @@ async def test_payloads_whose_retention_ended_are_gone_in_order(enrolled: Vault)
     assert {"the key of its payload was destroyed, and its retention has not ended"} <= {
         one.reason for one in report.findings
     }
+
+
+async def test_what_a_legal_hold_keeps_is_moved_on_and_nothing_else_with_it(enrolled: Vault) -> None:
+    vault = enrolled
+    held, other = [await subject_of(vault, n) for n in (1, 2)]
+    over = await hang(vault, held, "FIN", LONG_AGO, date(2024, 1, 31))
+    async with vault.log.writing() as writing:
+        hold = await place(writing, Order("person", held, "a suit", "court 7"), OPERATOR)
+    async with vault.engine.connect() as connection:
+        seen = await accesses(connection, vault.logs, held)
+        (unheld, *_) = await accesses(connection, vault.logs, other)
+    every = [one.index for one in seen] + [unheld.index]
+    # As if they had been logged when this month was the end of their retention.
+    await move_on(vault.engine, vault.keys, vault.logs, {1: every}, before=999912, month=LONG_AGO)
+    assert [one.month for one in (await month_ends(vault).run()).destroyed] == [LONG_AGO]
+    async with vault.engine.connect() as connection:
+        kept = await accesses(connection, vault.logs, held)
+        gone = await accesses(connection, vault.logs, other)
+        rows = await connection.execute(
+            text("SELECT DISTINCT expiry_id FROM access_log.payload WHERE index = ANY(:held)"),
+            {"held": every[:-1]},
+        )
+        moved_to = list(rows.scalars())
+    assert [one.details for one in kept] == [one.details for one in seen]
+    assert [bool(one.details) for one in gone] == [one.index != unheld.index for one in gone]
+    assert moved_to == [vault.catalogue.rolling_month(vault.catalogue.today(datetime.now(UTC)))]
+    # The record that hung on the month is gone all the same: a hold keeps evidence, not records.
+    with pytest.raises(KeyError):
+        await record_key(vault.engine, vault.keys, held, over)
+    async with vault.log.writing() as writing:
+        await lift(writing, hold, OPERATOR)
 
 
 @pytest.mark.parametrize("lost", ["after 2", "after 3", "after 4"])

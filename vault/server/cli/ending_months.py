@@ -63,4 +63,4 @@ def _print_ran(ran: Ran) -> None:
         final = "its provider keeps the key" if done.final_on is None else f"final on {done.final_on}"
         typer.echo(f"{done.month} destroyed with {done.records:,} records; {final}")
     for one in ran.held_up:
-        typer.echo(f"{one.month} keeps its key: {one.lasting:,} records on it may still be shown")
+        typer.echo(f"{one.month} keeps its key: {one.lasting:,} records or held payloads on it last")
