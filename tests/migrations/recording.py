@@ -40,6 +40,7 @@ from tests.conftest import settings_in
 from tests.consent.registers import OPERATOR, new_basis, registrar, terms_for
 from tests.faults.dumps import dump
 from tests.flows.world import Grant
+from tests.migrations.statements import must_be_given, noted
 from tests.prepared import set_up_cheaply
 from tests.vault.served import Served, site
 from vault.crypto.blind import DEMO_ID, Identifier
@@ -49,10 +50,11 @@ from vault.rights.accesses import accesses
 from vault.rights.own_consents import withdraw
 from vault.server.database import migrate
 from vault.server.embedded import DATABASE, OWNER, EmbeddedDatabase
+from vault.server.jobs import every_job
 
 GRANTING, ASKED, WITHDRAWN, COVERT = 2, 1, 3, 4
 """Invented persons: who grants in the browser, whom the court asks about, who withdraws, who is not told."""
-DUMP, FACTS, CAST = "database.dump.xz", "facts.json", "cast.json"
+DUMP, FACTS, CAST, STATEMENTS = "database.dump.xz", "facts.json", "cast.json", "statements.json"
 FILES = ("keyring", "outside.lock", "outside.lock.endings", CAST)
 _ORDER = "(2026) Example Court, order 17"
 _TABLES = (
@@ -182,6 +184,10 @@ async def _ask_covertly(served: Served) -> None:
     await answered(Grant(proposed, usual.client, token, usual.query))
 
 
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+
+
 @asynccontextmanager
 async def _vault(postgres: EmbeddedDatabase, home: Path) -> AsyncIterator[Served]:
     settings = settings_in(home, postgres, DATABASE)
@@ -197,15 +203,19 @@ async def record(folder: Path) -> None:
         home.mkdir()
         postgres = EmbeddedDatabase(Path(place) / "postgresql")
         _, revision = migrate(postgres.url(OWNER))
-        async with _vault(postgres, home) as served:
-            facts = await _use(served, home, postgres.url(OWNER))
+        with noted() as statements:
+            async with _vault(postgres, home) as served:
+                facts = await _use(served, home, postgres.url(OWNER))
+                for job in every_job(served.world.vault):
+                    await job.run()
         facts = {"revision": revision, "rows": counted(postgres.url(OWNER)), **facts}
         dumped = dump(postgres, DATABASE, Path(place) / "database.dump")
         (folder / DUMP).write_bytes(lzma.compress(dumped.read_bytes()))
         for name in FILES:
             if (home / name).exists():  # A release that did not know a file yet leaves none.
                 shutil.copy(home / name, folder / name)
-        (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+        _write(folder / FACTS, facts)
+        _write(folder / STATEMENTS, {"sent": sorted(statements), "given": must_be_given(postgres.url(OWNER))})
         postgres.stop()
 
 
