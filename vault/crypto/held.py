@@ -3,7 +3,9 @@
 What holds the keys is a `KeyHolder`: a key server, a hardware module. It is believed as little as possible:
 1. Every wrap names inside its plaintext what it is bound to. An answer that belongs to another key, or to
    another wrap, is told before anybody uses it.
-2. A wrap is opened once before it is handed out: what the holder could not open again is never stored.
+2. A wrap is opened once before it is handed out: what the holder could not open again is never stored. The
+   holder is told that it is for this (`CHECK`), and what is opened to be wrapped anew is for that (`REWRAP`);
+   neither is handed to anybody, so the journal has no line of them.
 3. Each batch of MACs carries one whose value is known. A key that was exchanged behind its name is told.
 
 What was opened is remembered for some seconds, so that a person who is asked about again costs no round
@@ -24,9 +26,12 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from vault.crypto.errors import ProviderRefusedError, ProviderUnavailableError, UnsealError
 from vault.crypto.fields import named
-from vault.crypto.journal import UNNAMED, Journal, Purpose
+from vault.crypto.journal import UNNAMED, Journal, Purpose, for_job
 from vault.crypto.provider import NAME, NAME_RULE, DestroyPolicy, KeyKind, Mac, made_elsewhere
 from vault.crypto.suites import ENABLED, NONCE_SIZE, SUITE, TAG_SIZE
+
+CHECK: Final = for_job("wrap-check")
+REWRAP: Final = for_job("rewrap")
 
 _HEADER: Final = struct.Struct(">BBI")
 _BINDING: Final = b"creditvault bound wrap v1"
@@ -162,7 +167,7 @@ class HeldKeys:
             sealed = await self._holder.seal(
                 name, [(each, associated) for each, (_, associated) in zip(plain, bound, strict=True)]
             )
-        await self._opens(name, sealed, bound, plain)
+        await self._opens(name, sealed, bound, plain, [(aad, CHECK) for _, aad in items])
         return [_HEADER.pack(self._holder.maker, SUITE, one.version) + one.body for one in sealed]
 
     async def _opens(
@@ -171,6 +176,7 @@ class HeldKeys:
         sealed: Sequence[Sealed],
         bound: Sequence[tuple[bytes, bytes]],
         plain: Sequence[bytes],
+        uses: Sequence[tuple[bytes, Purpose]],
     ) -> None:
         """What was sealed just now opens again (2)."""
         if not sealed:
@@ -178,7 +184,7 @@ class HeldKeys:
         items = [(one, associated) for one, (_, associated) in zip(sealed, bound, strict=True)]
         try:
             with self._heeding():
-                opened = await self._holder.open(name, items, ())
+                opened = await self._holder.open(name, items, uses)
         except (UnsealError, ProviderRefusedError):
             raise self._lied(name, "does not open what it wrapped a moment ago") from None
         if not hmac.compare_digest(b"".join(opened), b"".join(plain)):
@@ -236,7 +242,7 @@ class HeldKeys:
     async def rewrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         """Wrap many anew. See `KeyProvider.rewrap_many`."""
         asked = [(at, wrapped, aad) for at, (wrapped, aad) in enumerate(items)]
-        opened = await self._open(name, asked, ())
+        opened = await self._open(name, asked, [(aad, REWRAP) for _, aad in items])
         return await self.wrap_many(name, [(opened[at], aad) for at, _, aad in asked])
 
     def _sealed(self, wrapped: bytes, at: int | None = None) -> Sealed:

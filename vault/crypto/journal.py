@@ -37,6 +37,7 @@ _LINE: Final = re.compile(
     rf"1 ([0-9]{{1,15}}) (unwrap|cached) ([a-z0-9][a-z0-9._/-]{{0,99}}) ([0-9a-f]{{32}}) ({_PURPOSE})",
     re.ASCII,
 )
+_STATED: Final = re.compile(rf"([0-9a-f]{{32}}) ({_PURPOSE})", re.ASCII)
 _NAME: Final = re.compile(r"\.journal-[0-9]{6}", re.ASCII)
 
 
@@ -180,6 +181,12 @@ class Journal:
             os.close(self._descriptor)
         self._descriptor, self._month = descriptor, month
         return descriptor
+
+
+def stated(text: str) -> tuple[str, Purpose] | None:
+    """Handle and purpose of a use, as a journal and a key server's record write them; None if it is none."""
+    match = _STATED.fullmatch(text)
+    return (match[1], match[2]) if match else None
 
 
 def _parsed(line: bytes) -> Use | None:

@@ -20,7 +20,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import text
@@ -36,7 +36,7 @@ from access_log.payload import JSON, Payload
 from access_log.receipt import MAX_RECEIPT, verify_receipt
 from vault.crypto.envelopes import subject_key_aad, system_key_aad
 from vault.crypto.errors import ProviderRefusedError, UnsealError
-from vault.crypto.journal import MONTH, START, UNNAMED, BadLine, Journal, Use, handle
+from vault.crypto.journal import MONTH, START, UNNAMED, BadLine, Use, handle
 from vault.errors import VaultError
 from vault.records.choose import opened_versions
 from vault.records.keys import ROOT
@@ -174,14 +174,22 @@ class Unwraps:
     judged: int
 
 
+class Lines(Protocol):
+    """A record of unwraps: the provider's journal, or one with a key server's own beside it."""
+
+    def read(self) -> Iterable[Use | BadLine]:
+        """Every line, in any order."""
+        ...
+
+
 async def reconcile_unwraps(
-    log: Log, journal: Journal, found: Differences, progress: Progress, settling: timedelta = SETTLING
+    log: Log, journal: Lines, found: Differences, progress: Progress, settling: timedelta = SETTLING
 ) -> Unwraps:
     """Holds the key provider's journal against the log.
 
     Args:
         log: The log; it need not be started.
-        journal: Of the keyring that serves it.
+        journal: Of the provider that serves it.
         found: Takes each difference.
         progress: Told how many entries are behind it.
         settling: How young an entry may be and lack its line.

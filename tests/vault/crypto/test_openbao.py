@@ -176,7 +176,11 @@ async def test_its_audit_log_says_for_what_each_key_was_opened(place: Place, ope
         and line["type"] == "request"
         and place.settings.openbao_prefix in request["path"]
     ]
-    assert headers == [[f"{handle(b'one')} entry:4, {handle(b'two')} entry:5"]]
+    one, two = handle(b"one"), handle(b"two")
+    assert headers == [
+        [f"{one} job:wrap-check, {two} job:wrap-check"],
+        [f"{one} entry:4, {two} entry:5"],
+    ]
 
 
 async def test_batches_larger_than_one_request_stay_in_order(place: Place) -> None:

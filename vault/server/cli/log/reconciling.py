@@ -10,6 +10,7 @@ import typer
 from vault.server.assembly import open_log
 from vault.server.cli.output import AsJson, print_json, progress
 from vault.server.database import check_schema, database_urls
+from vault.server.key_server_audit import KeyServerAudit, WithAudit
 from vault.server.providers import journal
 from vault.server.reconciliation import (
     Differences,
@@ -25,16 +26,24 @@ def reconcile(
         Path | None,
         typer.Option(help="A receipt, or a folder of them: each must be of this log.", show_default=False),
     ] = None,
+    audit: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--key-server-audit",
+            help="The key server's own audit log, which its host wrote; several, oldest first.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold the log against the keyring's journal of unwraps, and against receipts that bodies kept.
+    """Hold the log against the journal of unwraps, a key server's own, and receipts that bodies kept.
 
     Exit code 1 means that they differ; each difference is named.
 
     Example: `creditvault log reconcile --receipts /srv/receipts-of-the-bank`
     """
     found = Differences()
-    unwraps, count = asyncio.run(_reconcile(receipts, found))
+    unwraps, count = asyncio.run(_reconcile(receipts, audit or [], found))
     if as_json:
         print_json(
             {
@@ -60,7 +69,9 @@ def reconcile(
     raise typer.Exit(1 if found.listed else 0)
 
 
-async def _reconcile(receipts: Path | None, found: Differences) -> tuple[Unwraps, int | None]:
+async def _reconcile(
+    receipts: Path | None, audit: list[Path], found: Differences
+) -> tuple[Unwraps, int | None]:
     settings = Settings()
     with database_urls(settings) as urls:
         check_schema(urls.application)
@@ -74,7 +85,11 @@ async def _reconcile(receipts: Path | None, found: Differences) -> tuple[Unwraps
                     )
             with progress("journal") as bar:
                 task = bar.task_ids[0]
+                own = KeyServerAudit(audit, settings.openbao_mount, settings.openbao_prefix)
+                lines = WithAudit(journal(settings), own) if audit else journal(settings)
                 unwraps = await reconcile_unwraps(
-                    log, journal(settings), found, lambda done, of: bar.update(task, completed=done, total=of)
+                    log, lines, found, lambda done, of: bar.update(task, completed=done, total=of)
                 )
+            for name in own.more_checked_than_wrapped():
+                found.add(f"key {name}", "more wraps were opened as checks than were made")
             return unwraps, count
