@@ -3,7 +3,8 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -29,6 +30,7 @@ from vault.catalogue.screening import Screen
 PACKS = Path(__file__).parent / "packs"
 
 _FILES = ("pack.toml", "sources.toml", "bases.toml", "requesters.toml", "forbidden.toml", "fields.toml")
+_REMEMBERED = 4
 _README = "Its members are listed in vault/catalogue/README.md."
 _Shape = TypeVar("_Shape")
 _Table = dict[str, object]
@@ -44,9 +46,17 @@ def load_catalogue(pack: Path | str = "cn") -> Catalogue:
         CatalogueError: The pack cannot be read or breaks a rule; nothing of it is used.
     """
     folder = PACKS / pack if isinstance(pack, str) and re.fullmatch(r"[a-z][a-z0-9-]*", pack) else Path(pack)
-    texts = _read(folder)
-    tables = {name: _parse(folder.name, name, raw) for name, raw in texts.items()}
-    files = _decode(folder.name, tables)
+    return _checked(folder.name, tuple(_read(folder).items()))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _checked(pack: str, texts: tuple[tuple[str, bytes], ...]) -> Catalogue:
+    """The catalogue of these files. The same files give the same one, whoever asks within one process.
+
+    Nearly all of a load is the parsing of TOML, and a command loads the pack at several places.
+    """
+    tables = {name: _parse(pack, name, raw) for name, raw in texts}
+    files = _decode(pack, tables)
     screen = _screen(files)
     check(files, screen)
     return _build(files, screen, _digest(texts))
@@ -86,10 +96,10 @@ def _read(folder: Path) -> dict[str, bytes]:
     return texts
 
 
-def _digest(texts: Mapping[str, bytes]) -> str:
+def _digest(texts: Iterable[tuple[str, bytes]]) -> str:
     """Hashes names and contents, each with its length, so that no two packs share a digest."""
     whole = hashlib.sha256()
-    for name, raw in texts.items():
+    for name, raw in texts:
         for part in (name.encode(), raw):
             whole.update(len(part).to_bytes(8, "big") + part)
     return whole.hexdigest()
