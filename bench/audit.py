@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from access_log import stored
@@ -15,6 +14,7 @@ from access_log.entry import SIZE
 from access_log.publishing import publish
 from access_log.sources import Directory
 from access_log.verify import audit_entries, verify_log
+from bench.floors import hash_only
 from bench.stage import Stage, opened
 
 _HASHED = 300_000  # entries' worth of hashing by each process: long against the start of its work
@@ -50,7 +50,7 @@ def measure(at: Stage) -> AuditFigures:
     entries, root = asyncio.run(_read(at))
     origin = at.settings.log_origin
     audit = min(_seconds(lambda: audit_entries(origin, entries, root=root)) for _ in range(3))
-    bare = min(_seconds(lambda: _hash_only(entries)) for _ in range(3))
+    bare = min(_seconds(lambda: hash_only(entries)) for _ in range(3))
     count = len(entries)
     return AuditFigures(count / audit, count / bare, measure_folder(at, 3), count)
 
@@ -74,7 +74,7 @@ def _two_that_hash() -> float:
 
 
 def _hash_again_and_again(entries: int) -> None:
-    _hash_only([bytes(SIZE)] * entries)
+    hash_only([bytes(SIZE)] * entries)
 
 
 async def _published(at: Stage, folder: Path) -> tuple[list[VerifierKey], int]:
@@ -88,15 +88,6 @@ async def _read(at: Stage) -> tuple[list[bytes], bytes]:
         raised = vault.log.outside.read()
         rows = await stored.entries(connection, vault.log.number, 0, raised.size)
         return [raw for _, raw in rows], raised.root
-
-
-def _hash_only(entries: list[bytes]) -> None:
-    """The three hashes each entry costs at least: leaf, chain, node."""
-    chain = bytes(32)
-    for raw in entries:
-        leaf = sha256(b"\x00" + raw).digest()
-        chain = sha256(b"\x10" + chain + leaf).digest()
-        sha256(b"\x01" + chain + leaf).digest()
 
 
 def _seconds(work: Callable[[], object]) -> float:
