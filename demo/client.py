@@ -120,10 +120,11 @@ class BodyClient:
             "/v1/queries", json=body, headers={**headers, **self.credentials("/v1/queries", token, proof)}
         )
 
-    async def submit(self, token: str, ndjson: bytes) -> httpx.Response:
-        """Hands in a batch of records."""
+    async def submit(self, token: str, ndjson: bytes, *, whole: bool = False) -> httpx.Response:
+        """Hands in a batch of records, row by row or whole."""
         return await self._http.post(
             "/v1/records",
+            params={"all_or_nothing": "true"} if whole else {},
             content=ndjson,
             headers={"Content-Type": "application/x-ndjson", **self.credentials("/v1/records", token)},
         )

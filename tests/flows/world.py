@@ -71,12 +71,18 @@ class World:
         return BodyClient(http, self.settings.issuer, player.body_id, player.key)
 
     async def submit(
-        self, http: httpx.AsyncClient, lines: Iterable[str], *, code: str = "furnisher", category: str = "FIN"
+        self,
+        http: httpx.AsyncClient,
+        lines: Iterable[str],
+        *,
+        code: str = "furnisher",
+        category: str = "FIN",
+        whole: bool = False,
     ) -> httpx.Response:
         """A body of the cast hands in records: the bank its credit contracts, unless others are named."""
         furnisher = self.client(http, code)
         token = await furnisher.statutory_token({"type": "record_submission", "categories": [category]})
-        return await furnisher.submit(token, "\n".join(lines).encode())
+        return await furnisher.submit(token, "\n".join(lines).encode(), whole=whole)
 
     async def enrol(self, http: httpx.AsyncClient, persons: Iterable[int]) -> None:
         """Enrols one contract for each of these invented persons."""
