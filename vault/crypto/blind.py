@@ -52,8 +52,8 @@ class Identifier:
         if self.number[-1] != ric.calc_check_digit(self.number):
             raise InvalidIdentifierError(self.scheme, "check-digit", "one of its digits is wrong")
         try:
-            ric.get_birth_date(self.number)
-        except ValidationError:
+            _ = self.birth_date
+        except ValueError:
             raise InvalidIdentifierError(
                 self.scheme, "birth-date", "digits 7 to 14 are a date, yyyymmdd"
             ) from None
@@ -79,8 +79,9 @@ class Identifier:
     @property
     def birth_date(self) -> date:
         """The birth date the number carries, in both schemes."""
-        born: date = ric.get_birth_date(self.number)
-        return born
+        # stdnum's own would clean up the number once more, each time.
+        number = self.number
+        return date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
 
     def index_message(self) -> bytes:
         """`scheme ‖ 0x00 ‖ number`: the message of the blind index, for `KeyProvider.mac`."""
