@@ -137,6 +137,22 @@ Index(
     ),
 )
 
+# What the rows of a whole file would make stand (whole.py): written and read in one transaction that is never
+# committed. The application role may make no temporary tables.
+examined = Table(
+    "examined",
+    metadata,
+    Column("run", Uuid, primary_key=True),
+    Column("reference", LargeBinary, primary_key=True),
+    Column("owner", LargeBinary, nullable=False),
+    Column("record_id", Uuid, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("shown", Boolean, nullable=False),
+    Column("contents", ARRAY(LargeBinary), nullable=False),
+    prefixes=["UNLOGGED"],
+)
+
 # How well a body furnishes (quality.py): numbers, and nothing of a person.
 furnishing_count = Table(
     "furnishing_count",

@@ -9,6 +9,7 @@ Whoever is killed within 2 does it again: what stands already passes 1 and chang
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from uuid import uuid4
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,19 +21,14 @@ from vault.records.readers import Row
 from vault.records.references import Held
 from vault.records.submission import Accepted, Rejected
 
-# What the rows examined so far would make stand: keyed digests and codes, in the session of who examines.
-_CREATE = text(
-    "CREATE TEMPORARY TABLE examined (reference bytea PRIMARY KEY, owner bytea NOT NULL,"
-    " record_id uuid NOT NULL, version integer NOT NULL, category text NOT NULL, shown boolean NOT NULL,"
-    " contents bytea[] NOT NULL) ON COMMIT DROP"
-)
 _READ = text(
-    "SELECT reference, owner, record_id, version, category, shown, contents FROM examined"
-    " WHERE reference = ANY(CAST(:references AS bytea[]))"
+    "SELECT reference, owner, record_id, version, category, shown, contents FROM vault.examined"
+    " WHERE run = :run AND reference = ANY(CAST(:references AS bytea[]))"
 )
 _KEEP = text(
-    "INSERT INTO examined VALUES (:reference, :owner, :record_id, :version, :category, :shown, :contents)"
-    " ON CONFLICT (reference) DO UPDATE SET version = excluded.version, contents = excluded.contents"
+    "INSERT INTO vault.examined (run, reference, owner, record_id, version, category, shown, contents)"
+    " VALUES (:run, :reference, :owner, :record_id, :version, :category, :shown, :contents)"
+    " ON CONFLICT (run, reference) DO UPDATE SET version = excluded.version, contents = excluded.contents"
 )
 
 
@@ -66,8 +62,8 @@ class WholeFile:
         Raises:
             CryptoError: keys cannot be used now.
         """
-        async with self._engine.begin() as connection:
-            await connection.execute(_CREATE)
+        # Never committed: what the rows would make stand is seen by this transaction alone, and then gone.
+        async with self._engine.connect() as connection:
             examined = _Examined(connection)
             for chunk in _chunks(self._checked(rows)):
                 accepted = [one for one in chunk if isinstance(one, Accepted)]
@@ -126,10 +122,11 @@ class _Examined:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._run = uuid4()
 
     async def held(self, references: Sequence[bytes]) -> dict[bytes, Held]:
         """Those of these references."""
-        rows = await self._connection.execute(_READ, {"references": references})
+        rows = await self._connection.execute(_READ, {"run": self._run, "references": references})
         return {
             row[0]: Held(row[1], row[2], row[3], row[4], shown=row[5], contents=tuple(row[6])) for row in rows
         }
@@ -141,6 +138,7 @@ class _Examined:
                 _KEEP,
                 [
                     {
+                        "run": self._run,
                         "reference": reference,
                         "owner": one.owner,
                         "record_id": one.record_id,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from io import BytesIO
 
 import pytest
+from sqlalchemy import text
 
 from tests.flows.world import contract
 from tests.vault.records.test_enrol import FURNISHER, _Guard, counts, enrol, enrolment
@@ -32,6 +33,8 @@ async def test_examining_writes_nothing(vault: Vault) -> None:
     results = [one async for one in whole(vault).examine(rows())]
     assert {type(one) for one in results} == {Passed}
     assert await counts(vault) == before
+    async with vault.engine.connect() as connection:
+        assert not await connection.scalar(text("SELECT count(*) FROM vault.examined"))
 
 
 async def test_what_the_file_itself_supersedes_passes(vault: Vault) -> None:
