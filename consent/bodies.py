@@ -23,7 +23,7 @@ from consent.errors import InvalidError, StateError, UnknownError
 from consent.journal import Actor, write_register_event
 from consent.tables import body, officer
 
-CAPACITIES = ("ask", "furnish", "inspect")
+CAPACITIES = ("ask", "furnish", "inspect", "desk")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LONGEST_URI = 2000
 
@@ -48,7 +48,7 @@ class NewBody:
         jwks: its public keys, `{"keys": [...]}`, each with a `kid` of its own.
         redirect_uris: https, or http on loopback; compared exactly.
         purposes: the purposes it is certified for.
-        capacities: of `ask`, `furnish`, `inspect`.
+        capacities: of `ask`, `furnish`, `inspect`, `desk`.
         jwks_uri: where it publishes its keys; `jwks` then holds those found there.
     """
 

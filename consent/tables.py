@@ -59,7 +59,8 @@ body = Table(
     CheckConstraint("uscc ~ '^[0-9A-Z]{18}$'", name="uscc"),
     CheckConstraint("kind ~ '^[a-z][a-z-]*$'", name="kind"),
     CheckConstraint(
-        "cardinality(capacities) > 0 AND capacities <@ ARRAY['ask', 'furnish', 'inspect']", name="capacities"
+        "cardinality(capacities) > 0 AND capacities <@ ARRAY['ask', 'furnish', 'inspect', 'desk']",
+        name="capacities",
     ),
     CheckConstraint("status IN ('active', 'suspended', 'struck-off')", name="status"),
     CheckConstraint("status = 'active' OR status_reason IS NOT NULL", name="status_reason"),
@@ -213,6 +214,18 @@ asking_rate = Table(
     Column("whose", Uuid, primary_key=True, comment="a body or an officer"),
     Column("full_at", DateTime(timezone=True), nullable=False, comment="when its bucket is full again"),
     prefixes=["UNLOGGED"],
+)
+
+# Whom a clerk helped at a desk, for the limits of RULES 12.
+assisted = Table(
+    "assisted",
+    metadata,
+    Column("officer_id", ForeignKey(officer.c.officer_id), primary_key=True),
+    Column("day", Date, primary_key=True, comment="legal day"),
+    Column("subject_hash", LargeBinary, primary_key=True, comment="keyed hash, as in a token"),
+    Column("uses", Integer, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False, comment="when it counts for nothing more"),
+    CheckConstraint("uses > 0", name="uses"),
 )
 
 consent = Table(

@@ -50,6 +50,7 @@ ROLES = (
     Role("tax", "Example Tax Bureau", "tax-authority", ("furnish",)),
     Role("licensing", "Example Licensing Office", "authority", ("furnish",)),
     Role("inspectorate", "Example Data Protection Inspectorate", "authority", ("inspect",)),
+    Role("desk", "Example Citizens' Service Desk", "authority", ("desk",)),
 )
 
 

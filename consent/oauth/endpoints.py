@@ -187,7 +187,7 @@ class ClientEndpoints:
         """What the body asks for itself; a person in it becomes a keyed hash here, known or not."""
         if requested is None:
             raise RefusedError("invalid_authorization_details")
-        if not isinstance(requested, rar.StatutoryRequest):
+        if not isinstance(requested, rar.StatutoryRequest | rar.AssistanceRequest):
             return requested
         subject = requested.subject
         try:

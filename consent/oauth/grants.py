@@ -260,7 +260,7 @@ class BodyGrant(ClientCredentialsGrant):  # type: ignore[misc]  # Authlib carrie
         if granted is None or isinstance(granted, rar.ConsentedQuery):
             raise RefusedError(
                 "invalid_authorization_details",
-                "Client credentials are for statutory_query, record_submission and inspection.",
+                "Client credentials are for statutory_query, record_submission, inspection and assistance.",
             )
         if granted.capacity not in client.capacities:
             raise RefusedError(

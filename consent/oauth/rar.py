@@ -1,8 +1,8 @@
-"""`authorization_details`: what a token is for, in four closed schemas (RFC 9396).
+"""`authorization_details`: what a token is for, in five closed schemas (RFC 9396).
 
 A request and a token hold exactly one object. Members that are not named here are refused, so that nothing
 can be granted that nobody has read. What a client asks for (`Requested`) differs from what a token carries
-(`Granted`) in one place: the person of a statutory query is a keyed hash in the token.
+(`Granted`) in one place: the person of a statutory query, or at a desk, is a keyed hash in the token.
 """
 
 from collections.abc import Collection
@@ -24,6 +24,7 @@ Category = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 Purpose = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,63}\Z")]
 FieldName = Annotated[str, Meta(pattern=r"^[A-Z]{3}\.[a-z][a-z0-9_]{0,63}\Z")]
 FieldNames = Annotated[tuple[FieldName, ...], Meta(min_length=1, max_length=200)]
+ShownDocument = Literal["identity-card", "temporary-identity-card", "passport", "residence-permit"]
 SubjectHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
@@ -194,9 +195,46 @@ class Inspection(
     capacity: ClassVar[str] = "inspect"
 
 
-Requested = StatutoryRequest | ConsentedQuery | RecordSubmission | Inspection
-Granted = StatutoryQuery | ConsentedQuery | RecordSubmission | Inspection
-TYPES: Final = ("statutory_query", "consented_query", "record_submission", "inspection")
+class AssistanceRequest(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="assistance"
+):
+    """Helping one person at a desk, as a client asks for it.
+
+    Attributes:
+        officer: the clerk who acts.
+        visit: the desk's own number of the visit.
+        document: what the person showed to prove who they are; nothing of the body is ever measured.
+        subject: the person.
+    """
+
+    officer: UUID
+    visit: Text
+    document: ShownDocument
+    subject: Subject
+
+    def granted(self, subject_hash: str) -> "Assistance":
+        """The same, with the person as a keyed hash: what the token carries."""
+        return Assistance(
+            officer=self.officer, visit=self.visit, document=self.document, subject_hash=subject_hash
+        )
+
+
+class Assistance(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="assistance"
+):
+    """Helping one person at a desk, as the token carries it."""
+
+    officer: UUID
+    visit: Text
+    document: ShownDocument
+    subject_hash: SubjectHash
+
+    capacity: ClassVar[str] = "desk"
+
+
+Requested = StatutoryRequest | ConsentedQuery | RecordSubmission | Inspection | AssistanceRequest
+Granted = StatutoryQuery | ConsentedQuery | RecordSubmission | Inspection | Assistance
+TYPES: Final = ("statutory_query", "consented_query", "record_submission", "inspection", "assistance")
 
 _REQUEST = msgspec.json.Decoder(tuple[Requested])
 _MALFORMED = "Send authorization_details as a JSON array of one object that fits the schema of its type."

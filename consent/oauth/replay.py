@@ -41,6 +41,7 @@ _EXPIRED = (
     "dpop_proof",
     "revoked_token",
     "failed_authentication",
+    "assisted",
 )
 # A code outlives its minute, so that whoever uses it late a second time still takes its tokens away.
 _CODE_MEMORY = "interval '1 day'"

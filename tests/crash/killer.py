@@ -210,6 +210,14 @@ INSPECTING: dict[str, Step] = {
 }
 """Steps of one use of an inspection token alone."""
 
+ASSISTING: dict[str, Step] = {
+    "after-clerk-read": Call("after", "consent.inspectors", "read"),
+    "after-assisted-count": Statement("after", "INSERT INTO consent.assisted"),
+    "before-own-records-opened": Call("before", "vault.server.desk.api", "open_records"),
+    "before-desk-answer": Call("before", "vault.server.desk.api", "_response"),
+}
+"""Steps of one use of a clerk's token alone."""
+
 ENROLLING: dict[str, Step] = {
     "after-sealing": Call("after", "vault.records.enrol", "Enrolment._seal"),
     "before-persons": Statement("before", "INSERT INTO vault.subject"),
@@ -324,7 +332,9 @@ def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
     steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
-    (steps | DROPPING | CLOSING | ROTATING | ENDING_MONTHS)[name].wrap(Trigger(int(nth), Path(armed)))
+    (steps | ASSISTING | DROPPING | CLOSING | ROTATING | ENDING_MONTHS)[name].wrap(
+        Trigger(int(nth), Path(armed))
+    )
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 

@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.vault.served import Served
 from tests.vault.server.portal.conftest import Site
+from vault.server.portal.fictitious import fictitious_identity
 
 Credentials = Callable[[], Mapping[str, str]]
 CHECKS = [
@@ -60,8 +61,22 @@ async def credentials(served: Served) -> dict[str, Credentials]:
             "overdue-covert-cases",
         )
     }
+    clerk = served.world.client(served.http, "desk")
+    assistance = {
+        "type": "assistance",
+        "officer": str(served.world.cast["desk"].officer_id),
+        "visit": "VISIT-7",
+        "document": "passport",
+        "subject": {"scheme": "demo-id", "number": fictitious_identity(1)[0]},
+    }
+    token = await clerk.statutory_token(assistance)
+    assisting = {
+        f"/v1/desk/{path}": partial(clerk.credentials, f"/v1/desk/{path}", token)
+        for path in ("accesses", "records", "consents", "withdraw", "freeze", "not-recognised", "print")
+    }
     return {
         **inspecting,
+        **assisting,
         "/v1/me": lambda: {"Cookie": cookies, "X-CSRF-Token": csrf},
         "/v1/queries": lambda: court.client.credentials("/v1/queries", court.token),
         "/v1/records": lambda: furnisher.client.credentials("/v1/records", furnisher.token),

@@ -16,10 +16,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.entry import EntryType
-from access_log.log import Event, Log
+from access_log.log import Event, Log, Writing
 from access_log.payload import Payload
 from consent import terms
 from consent.errors import InvalidError, StateError, UnknownError
+from consent.journal import Actor
+from consent.permit import Person
 from vault.records import subjects
 from vault.records.keys import VaultKeys
 from vault.records.tables import access_case
@@ -102,45 +104,76 @@ async def open_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access,
         InvalidError: the words are too long, or cannot be printed.
         AccessLogError: the log cannot append; no case was opened.
     """
+    new = await new_case(log, keys, subject_id, access, words)
+    async with log.writing() as writing:
+        person = await subjects.read(writing.connection, subject_id)
+        if person is None:
+            raise UnknownError("this person is not known")
+        position = await write_case(writing, log, person, new, Actor(str(subject_id), "subject"))
+    # Durable and raised: from here on inspectors may be shown it, and the person may be told so.
+    return Opened(new.case_id, writing.receipts[position])
+
+
+@dataclass(frozen=True, slots=True)
+class NewCase:
+    """A case about to be opened.
+
+    Attributes:
+        entry: index of the query.
+        words: what the person says of it, on one line.
+    """
+
+    case_id: UUID
+    entry: int
+    words: str | None
+
+
+async def new_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access, words: str | None) -> NewCase:
+    """What a case about one query of a person's list would be.
+
+    Raises:
+        UnknownError: the entry is no query.
+        InvalidError: the words are too long, or cannot be printed.
+    """
     if not access.is_query:
         raise UnknownError("this entry is no query")
     said = _said(words)
     # Numbers of entries begin again in each log.
     of_log = b"" if log.number == 1 else log.number.to_bytes(2, "big")
     (digest,) = await keys.keyed_digests([_ID + subject_id.bytes + access.index.to_bytes(8, "big") + of_log])
-    case_id = UUID(bytes=digest[:16])
-    async with log.writing() as writing:
-        person = await subjects.read(writing.connection, subject_id)
-        if person is None:
-            raise UnknownError("this person is not known")
-        at = writing.head.size + len(writing.events)
-        new = insert(access_case).on_conflict_do_nothing().returning(access_case.c.case_id)
-        row = await writing.connection.execute(
-            new,
-            {
-                "case_id": case_id,
-                "state": "open",
-                "log": log.number,
-                "opened_index": at,
-                "opened_at": writing.now,
-                "changed_at": writing.now,
-            },
-        )
-        if row.one_or_none() is None:
-            raise StateError("there is a case about this entry already")
-        payload = Payload.create(
-            EntryType.RIGHTS,
-            {
-                "event": NOT_RECOGNISED,
-                "actor": str(subject_id),
-                "actor_role": "subject",
-                "object": {"case": str(case_id), "entry": access.index, "words": said},
-                "subject": str(subject_id),
-            },
-        )
-        position = writing.add(Event(person.stream_id, payload))
-    # Durable and raised: from here on inspectors may be shown it, and the person may be told so.
-    return Opened(case_id, writing.receipts[position])
+    return NewCase(UUID(bytes=digest[:16]), access.index, said)
+
+
+async def write_case(writing: Writing, log: Log, person: Person, new: NewCase, actor: Actor) -> int:
+    """Opens a case; returns the position of its entry.
+
+    Raises:
+        StateError: there is a case about it already.
+    """
+    row = await writing.connection.execute(
+        insert(access_case).on_conflict_do_nothing().returning(access_case.c.case_id),
+        {
+            "case_id": new.case_id,
+            "state": "open",
+            "log": log.number,
+            "opened_index": writing.head.size + len(writing.events),
+            "opened_at": writing.now,
+            "changed_at": writing.now,
+        },
+    )
+    if row.one_or_none() is None:
+        raise StateError("there is a case about this entry already")
+    payload = Payload.create(
+        EntryType.RIGHTS,
+        {
+            "event": NOT_RECOGNISED,
+            "actor": actor.name,
+            "actor_role": actor.role,
+            "object": {"case": str(new.case_id), "entry": new.entry, "words": new.words},
+            "subject": str(person.subject_id),
+        },
+    )
+    return writing.add(Event(person.stream_id, payload))
 
 
 def own_cases(accesses: Iterable[Access]) -> list[OwnCase]:

@@ -101,7 +101,7 @@ async def use(
     """
     found: Found | None = None
     async with log.writing() as writing:
-        await _require_unspent(writing.connection, presented)
+        await require_unspent(writing.connection, presented)
         body, officer = await inspectors.read(writing.connection, inspector)
         refusal = inspection.refusal(inspection.Use(inspector, body, officer, purpose.covers))
         if refusal is None:
@@ -114,7 +114,12 @@ async def use(
     return Used(found, receipt)  # type: ignore[arg-type]  # an act that was allowed has found what it finds
 
 
-async def _require_unspent(connection: AsyncConnection, presented: Presented) -> None:
+async def require_unspent(connection: AsyncConnection, presented: Presented) -> None:
+    """Records the proof of a request.
+
+    Raises:
+        AccessError: it served another request, or the token was revoked.
+    """
     proof = (presented.jkt, presented.proof_jti, presented.proof_expires_at)
     if not await record_proofs(connection, [proof]):
         raise REPEATED_PROOF.error

@@ -1,15 +1,16 @@
 """My own records: a person's view of everything held about them, logged like every other opening."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 from access_log.entry import EntryType
-from access_log.log import Event, Log
+from access_log.log import Event, Log, Writing
 from access_log.payload import Payload
 from consent import mandates
+from consent.journal import Actor
 from consent.mandates import Mandate
 from consent.permit import Annotation
 from vault.crypto.errors import CryptoError
@@ -44,6 +45,18 @@ class OwnRecord:
     supporting: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Records about to be opened: their view stands in the transaction that read them.
+
+    Attributes:
+        position: of the view's entry in that transaction.
+    """
+
+    wanted: tuple[UUID, bytes, tuple[ChosenVersion, ...]]
+    position: int
+
+
 async def own_records(
     log: Log, keys: VaultKeys, subject_id: UUID, mandate: Mandate | None = None
 ) -> tuple[list[OwnRecord], str | None]:
@@ -64,40 +77,67 @@ async def own_records(
         CryptoError: keys cannot be used now, or a record does not open.
     """
     await keys.provider.health()
-    gone = await _months_gone(log, keys, subject_id)
+    gone = await months_gone(log, keys, subject_id)
     async with log.writing() as writing:
-        row = await store.subject(writing.connection, subject_id)
-        if row is None:
-            return [], None
         if mandate is not None:
             await mandates.require_standing(writing, mandate)
-        records = [
-            each
-            for each in await store.own(writing.connection, subject_id)
-            if each.expiry_id not in gone or not _over(each, writing.now.date())
-        ]
-        opened = [ChosenVersion(record, tuple(record.sealed), _no_annotations()) for record in records]
-        payload = Payload.create(
-            EntryType.RIGHTS,
-            {
-                "event": "own records viewed",
-                "actor": str(subject_id) if mandate is None else mandate.actor.name,
-                "actor_role": "subject" if mandate is None else mandate.actor.role,
-                "object": [[str(one.record.record_id), one.record.version] for one in opened],
-                "subject": str(subject_id),
-            },
-        )
-        position = writing.add(Event(row.person.stream_id, payload))
+        actor = Actor(str(subject_id), "subject") if mandate is None else mandate.actor
+        listed = await list_records(writing, subject_id, actor, gone)
+        if listed is None:
+            return [], None
     # The view is in the log, durable and raised: only now are the records opened.
-    wanted = Wanted(subject_id, row.wrapped_key, opened, writing.indexes[position])
+    return await open_records(log, keys, listed, writing), writing.receipts[listed.position]
+
+
+async def list_records(
+    writing: Writing, subject_id: UUID, actor: Actor, gone: Collection[int]
+) -> Listed | None:
+    """Reads which records there are, and writes down that somebody looks; None for an unknown person.
+
+    Args:
+        writing: the transaction.
+        subject_id: who they are about.
+        actor: who looks.
+        gone: as `months_gone` found before it.
+    """
+    row = await store.subject(writing.connection, subject_id)
+    if row is None:
+        return None
+    records = [
+        each
+        for each in await store.own(writing.connection, subject_id)
+        if each.expiry_id not in gone or not _over(each, writing.now.date())
+    ]
+    opened = tuple(ChosenVersion(record, tuple(record.sealed), _no_annotations()) for record in records)
+    payload = Payload.create(
+        EntryType.RIGHTS,
+        {
+            "event": "own records viewed",
+            "actor": actor.name,
+            "actor_role": actor.role,
+            "object": [[str(one.record.record_id), one.record.version] for one in opened],
+            "subject": str(subject_id),
+        },
+    )
+    position = writing.add(Event(row.person.stream_id, payload))
+    return Listed((subject_id, row.wrapped_key, opened), position)
+
+
+async def open_records(log: Log, keys: VaultKeys, listed: Listed, written: Writing) -> list[OwnRecord]:
+    """Opens what was listed, after its transaction.
+
+    Raises:
+        CryptoError: keys cannot be used now, or a record does not open.
+    """
+    subject_id, wrapped_key, opened = listed.wanted
+    wanted = Wanted(subject_id, wrapped_key, list(opened), written.indexes[listed.position])
     found = (await Opener(keys, log.engine).open_all([wanted]))[0]
     if isinstance(found, CryptoError):
         raise found
-    own = [_own(one, record) for one, record in zip(opened, found, strict=True)]
-    return own, writing.receipts[position]
+    return [_own(one, record) for one, record in zip(opened, found, strict=True)]
 
 
-async def _months_gone(log: Log, keys: VaultKeys, subject_id: UUID) -> set[int]:
+async def months_gone(log: Log, keys: VaultKeys, subject_id: UUID) -> set[int]:
     """The months on which records of this person hang and whose keys are gone."""
     async with log.engine.connect() as connection:
         months = await store.own_months(connection, subject_id)

@@ -22,6 +22,7 @@ from vault.records.hashing import IdentifierHasher
 from vault.registers.api import registers_router
 from vault.server.assembly import Vault
 from vault.server.description import describe
+from vault.server.desk.api import desk_router
 from vault.server.metrics import expiry_metrics, witness_metrics, worker_metrics
 from vault.server.middleware import RequestBoundary
 from vault.server.portal.router import open_portal
@@ -48,6 +49,7 @@ def build_app(vault: Vault) -> FastAPI:
             {"name": "queries", "description": "Authorized bodies ask."},
             {"name": "records", "description": "Furnishers hand in records."},
             {"name": "inspection", "description": "Inspectors read the log; each use is logged."},
+            {"name": "desk", "description": "A clerk helps a person; each use stands in their log."},
             {"name": "register", "description": "The public register of bodies."},
             {"name": "registers", "description": "Registrars hand in what they signed."},
             {"name": "me", "description": "A signed-in person's own view."},
@@ -62,6 +64,7 @@ def build_app(vault: Vault) -> FastAPI:
     published = PublishedCatalogue(vault.catalogue, vault.schemes, settings.issuer)
     app.include_router(catalogue_router(published))
     app.include_router(inspection_router(vault.log, vault.protection))
+    app.include_router(desk_router(vault))
     portal = open_portal(vault)
     app.include_router(
         oauth_router(

@@ -10,6 +10,7 @@ from vault import schemas
 from vault.inspection import schemas as inspection_schemas
 from vault.registers import schemas as registers_schemas
 from vault.schemas import ProblemOut
+from vault.server.desk import schemas as desk_schemas
 from vault.server.portal import schemas as own_schemas
 
 _COMPONENTS = "#/components/schemas/"
@@ -58,7 +59,7 @@ def _mend(document: dict[str, Any]) -> None:
 
 def _restore_examples(described: dict[str, Any]) -> None:
     """FastAPI takes null members out of examples, which then lack what their schema requires."""
-    rooms = (schemas, own_schemas, inspection_schemas, registers_schemas)
+    rooms = (schemas, own_schemas, inspection_schemas, desk_schemas, registers_schemas)
     described_by = {name: model for room in rooms for name, model in vars(room).items()}
     for name, model in described_by.items():
         if name in described and isinstance(model, type) and issubclass(model, BaseModel):

@@ -118,6 +118,7 @@ RULES: Final = (
     _expiring("refresh_tokens", "consent.refresh_token", "until they expire", "RFC 6749 §1.5"),
     _expiring("revoked_tokens", "consent.revoked_token", "until the token would have ended", "RFC 7009 §2"),
     _expiring("failed_authentications", "consent.failed_authentication", "one minute", "counting (P)"),
+    _expiring("assisted", "consent.assisted", "two days", "RULES 12.6, 12.7"),
     _expiring("sessions", "vault.citizen_session", "until they end, in minutes", "sign-in (P)"),
     _expiring("sign_ins", "vault.single_use", "until they expire, in minutes", "sign-in (P)"),
     Rule("keyring_journal", "as the keyring's backups", "a file: docs/operations.md, logrotate"),

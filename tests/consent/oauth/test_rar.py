@@ -51,7 +51,7 @@ def test_a_persons_number_is_in_no_representation() -> None:
 )
 def test_what_is_granted_as_asked_reads_back_the_same(details: dict[str, Any]) -> None:
     requested = read(details)
-    assert not isinstance(requested, rar.StatutoryRequest)
+    assert not isinstance(requested, rar.StatutoryRequest | rar.AssistanceRequest)
     claim = json.loads(json.dumps(rar.claim_of(requested)))
     assert claim == [details]
     assert rar.read_granted(claim) == requested

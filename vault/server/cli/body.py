@@ -40,7 +40,7 @@ def add(
     address: Annotated[str, typer.Option(help="Its address, for citizens.")],
     contact: Annotated[str, typer.Option(help="Its contact, for citizens.")],
     purpose: Annotated[list[str], typer.Option(help="A certified purpose; repeat for more.")] = [],  # noqa: B006 -- Typer copies it
-    capacity: Annotated[list[str], typer.Option(help="ask, furnish or inspect; repeat for more.")] = ["ask"],  # noqa: B006
+    capacity: Annotated[list[str], typer.Option(help="ask, furnish, inspect or desk; repeat.")] = ["ask"],  # noqa: B006
     redirect_uri: Annotated[list[str], typer.Option(help="Where people are sent back to.")] = [],  # noqa: B006
     jwks: Jwks = None,
     jwks_uri: JwksUri = None,
@@ -110,7 +110,7 @@ def certify(
     body: BodyId,
     reason: Reason,
     purpose: Annotated[list[str], typer.Option(help="A certified purpose; repeat for more.")] = [],  # noqa: B006 -- Typer copies it
-    capacity: Annotated[list[str], typer.Option(help="ask, furnish or inspect; repeat for more.")] = ["ask"],  # noqa: B006
+    capacity: Annotated[list[str], typer.Option(help="ask, furnish, inspect or desk; repeat.")] = ["ask"],  # noqa: B006
     registrar: MaybeRegistrar = None,
     key: MaybeKey = None,
     as_json: AsJson = False,

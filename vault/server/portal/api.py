@@ -8,29 +8,17 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie
 
-from access_log.closed.log import closed_path
-from consent.consents import Consent
 from consent.freeze import BEGUN, FreezeEvent
 from consent.mandates import Right
-from vault.rights.accesses import Access
-from vault.rights.own_records import OwnRecord
-from vault.schemas import DisplayOut, DocumentOut, ProblemOut, SourceOut
+from vault.schemas import ProblemOut
 from vault.server.portal.assurance import Act
 from vault.server.portal.own import Own
 from vault.server.portal.schemas import (
-    AccessBasisOut,
-    AccessBodyOut,
     AccessesOut,
-    AccessOut,
     AccessProofOut,
-    CodeOut,
-    ConsentEventOut,
-    ConsentOut,
     ConsentsOut,
-    DataRangeOut,
     FreezeEventOut,
     FreezeOut,
-    FrequencyOut,
     FrozenOut,
     LogKeysOut,
     MeOut,
@@ -38,12 +26,12 @@ from vault.server.portal.schemas import (
     OpenedCaseOut,
     OwnCaseOut,
     OwnCasesOut,
-    OwnRecordOut,
     OwnRecordsOut,
     RemovedOut,
     WithdrawnOut,
 )
 from vault.server.portal.sessions import Sessions
+from vault.server.portal.shown import Shown
 from vault.server.portal.words import Words
 
 _LARGEST_INDEX = 2**63 - 1
@@ -67,7 +55,7 @@ class OwnApi:
     def __init__(self, own: Own, sessions: Sessions, words: Words) -> None:
         self._own = own
         self._sessions = sessions
-        self._words = words
+        self._shown = Shown(words)
 
     async def me(self, request: Request) -> MeOut:
         """Also gives the token that every POST must carry."""
@@ -88,7 +76,7 @@ class OwnApi:
         found = await self._own.accesses(session)
         removed = await self._own.removed(found)
         return AccessesOut(
-            accesses=[self._access(one) for one in found],
+            accesses=[self._shown.access(one) for one in found],
             removed=None if removed is None else RemovedOut(entries=removed.entries, newest=removed.newest),
         )
 
@@ -101,7 +89,7 @@ class OwnApi:
         """Check it offline: `python -m access_log check-opening RECEIPT OPENING --log-key KEY`."""
         session = await self._sessions.require(request, right=Right.READ)
         access, receipt = await self._own.access(session, index, log)
-        return AccessProofOut(**self._access(access).model_dump(), receipt=receipt)
+        return AccessProofOut(**self._shown.access(access).model_dump(), receipt=receipt)
 
     async def log_keys(
         self, request: Request, log: Annotated[str, Query(max_length=255, description=_OF_LOG)] = ""
@@ -146,13 +134,14 @@ class OwnApi:
         """Everything held about you, shown to others or not. Looking is logged."""
         session = await self._sessions.require(request, right=Right.READ)
         records, receipt = await self._own.records(session)
-        return OwnRecordsOut(records=[self._record(one) for one in records], receipt=receipt)
+        return OwnRecordsOut(records=[self._shown.record(one) for one in records], receipt=receipt)
 
     async def consents(self, request: Request) -> ConsentsOut:
         """Each with your signed copy."""
         session = await self._sessions.require(request, right=Right.READ)
         now = datetime.now(UTC)
-        return ConsentsOut(consents=[self._consent(one, now) for one in await self._own.consents(session)])
+        found = await self._own.consents(session)
+        return ConsentsOut(consents=[self._shown.consent(one, now) for one in found])
 
     async def freezes(self, request: Request) -> FreezeOut:
         """Whether one stands, and every beginning and end."""
@@ -197,82 +186,6 @@ class OwnApi:
         return FreezeOut(
             frozen=bool(freezes) and freezes[0].event == BEGUN,
             events=[FreezeEventOut(event=each.event, at=each.at) for each in freezes],
-        )
-
-    def _access(self, access: Access) -> AccessOut:
-        details, body, basis = access.details, access.body, access.basis
-        decision = details.get("decision")
-        return AccessOut(
-            log=access.log.origin,
-            closed=access.closed is not None,
-            index=access.index,
-            proof=f"{closed_path(access.closed) if access.closed else '/log'}/proof/{access.index}",
-            time=access.time,
-            kind=access.kind,
-            body=None
-            if body is None
-            else AccessBodyOut(name=body.name, contact=body.contact, address=body.address),
-            officer_role=details.get("officer_role"),
-            purpose=details.get("purpose"),
-            case_reference=details.get("case_reference"),
-            basis=None
-            if basis is None
-            else AccessBasisOut(
-                kind=basis.kind, title=basis.title, article=basis.article, granted_at=basis.since
-            ),
-            fields=details.get("fields") or [],
-            decision=decision,
-            rule=details.get("reason") if decision == "refused" else None,
-            reason=self._words.rule(details.get("reason")) if decision == "refused" else None,
-            records_shown=access.shown if decision == "permitted" else None,
-            released=access.released,
-            concerns=access.concerns,
-            delayed_by=access.court_reference,
-            details=dict(details),
-            opening=None if access.opening is None else dict(access.opening),
-        )
-
-    def _record(self, own: OwnRecord) -> OwnRecordOut:
-        record = own.record
-        return OwnRecordOut(
-            record_id=own.record_id,
-            version=own.version,
-            category=CodeOut(code=record.category, title=self._words.category(record.category)),
-            state=own.state,
-            source=SourceOut(
-                body=record.source,
-                document=None if record.document is None else DocumentOut.model_validate(record.document),
-            ),
-            basis=CodeOut(code=own.basis, title=self._words.collection_basis(own.basis)),
-            recorded_at=record.recorded_at,
-            display=DisplayOut(
-                first_day=record.display_from, last_day=record.display_until, how_counted=record.how_counted
-            ),
-            fields=record.fields,
-            supporting=dict(own.supporting),
-        )
-
-    def _consent(self, one: Consent, now: datetime) -> ConsentOut:
-        return ConsentOut(
-            consent_id=one.consent_id,
-            body=one.body_name,
-            purpose=CodeOut(code=one.purpose, title=self._words.purpose(one.purpose)),
-            fields=list(one.fields),
-            mode="store" if one.mode == "store" else "view",
-            state=one.state(now),
-            granted_at=one.granted_at,
-            expires_at=one.expires_at,
-            uses=one.uses,
-            max_uses=one.max_uses,
-            frequency=None
-            if one.frequency is None
-            else FrequencyOut(times=one.frequency.times, days=one.frequency.days),
-            data_range=DataRangeOut(first=one.data_range.first, last=one.data_range.last),
-            data_life_days=one.data_life_days,
-            events=[
-                ConsentEventOut(event=event.event, at=event.at, copy_jws=event.copy) for event in one.events
-            ],
-            copy_jws=one.events[-1].copy,
         )
 
 

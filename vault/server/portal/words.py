@@ -15,7 +15,7 @@ from vault.catalogue import Catalogue
 from vault.records import covert
 from vault.records.choose import category_of
 from vault.records.resealing import RESEALED
-from vault.rights import access_cases, inspected, material
+from vault.rights import access_cases, assistance, inspected, material
 from vault.rights.accesses import Access
 from vault.rights.own_records import OwnRecord
 
@@ -101,6 +101,18 @@ _REPRESENTED: Final[Mapping[str, str]] = {
     "mandate.used": "Your representative began to act for you",
     "mandate.ended": "Your representative ended their mandate",
 }
+_AT_A_DESK: Final[Mapping[str, str]] = {
+    "own records viewed": "A clerk looked at your records, at your request",
+    "consent.withdrawn": "A clerk withdrew your consent from {body}, at your request",
+    "freeze.begun": "A clerk froze your consents, at your request",
+    access_cases.NOT_RECOGNISED: "A clerk said for you that you do not recognise a query",
+}
+_DOCUMENTS: Final[Mapping[str, str]] = {
+    "identity-card": "identity card",
+    "temporary-identity-card": "temporary identity card",
+    "passport": "passport",
+    "residence-permit": "residence permit",
+}
 _CONSENT_EVENTS: Final[Mapping[str, str]] = {
     "consent.granted": "You gave {body} your consent",
     "consent.withdrawn": "You withdrew your consent from {body}",
@@ -129,6 +141,7 @@ _CAPACITIES: Final[Mapping[str, str]] = {
     "ask": "ask about people",
     "furnish": "hand in records",
     "inspect": "inspect the use of this vault",
+    "desk": "help people at a desk",
 }
 _RIGHTS: Final[Mapping[str, str]] = {
     "own records viewed": "You looked at your records",
@@ -139,6 +152,8 @@ _RIGHTS: Final[Mapping[str, str]] = {
     access_cases.NOT_RECOGNISED: "You said that you do not recognise a query",
     access_cases.TAKEN_UP: "{body} took up a query that you do not recognise",
     access_cases.ANSWERED: "{body} answered you about a query that you do not recognise",
+    assistance.ASSISTED: "A clerk of {body} helped you at a desk",
+    assistance.REFUSED: "A clerk of {body} wanted to act for you at a desk, and was refused",
     inspected.LOOKED_AT: "An inspector of {body} looked at an entry about you",
 }
 _KEYS: Final[Mapping[str, str]] = {
@@ -191,6 +206,10 @@ class Words:
     def status_event(self, event: str) -> str:
         """A line of its conduct file."""
         return _BODY_EVENTS[event]
+
+    def document(self, kind: str) -> str:
+        """What a person showed at a desk."""
+        return _DOCUMENTS[kind]
 
     def appeal(self, outcome: str) -> str:
         """What became of an appeal."""
@@ -291,8 +310,11 @@ class Words:
             return f"{body} handed in a record: {kinds}"
         if access.type is EntryType.KEY:
             return _KEYS.get(event, event.capitalize())
-        represented = access.details.get("actor_role") == "representative"
-        said = _REPRESENTED if represented else {**_CONSENT_EVENTS, **_RIGHTS}
+        by_others = {"representative": _REPRESENTED, assistance.CLERK: _AT_A_DESK}
+        role = str(access.details.get("actor_role"))
+        own = {**_CONSENT_EVENTS, **_RIGHTS}
+        # A clerk's role as registered may be any word: only what `assistance` itself calls so counts.
+        said = own if event in (assistance.ASSISTED, assistance.REFUSED) else by_others.get(role, own)
         return said[event].format(body=body) if event in said else event.capitalize()
 
     def today(self, now: datetime) -> date:
