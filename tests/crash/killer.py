@@ -272,6 +272,8 @@ ROTATING: dict[str, Step] = {
     "before-moving": Statement("before", _MOVES),
     "before-move-is-committed": Commit("before", _MOVES),
     "after-move-is-committed": Commit("after", _MOVES),
+    "before-index-is-committed": Commit("before", "UPDATE vault.identifier"),
+    "after-index-is-committed": Commit("after", "UPDATE vault.identifier"),
     "after-resealing": Statement("after", "UPDATE vault.record"),
     "before-emptied": Statement("before", "SET emptied_at"),
     "after-destroyed": Statement("after", "SET destroyed_at"),

@@ -16,11 +16,12 @@ from tests.access_log.logs import check_chain
 from tests.crash import killer
 from tests.flows.serving import ROOT as REPOSITORY
 from tests.flows.serving import environment
-from tests.vault.people import enrol, person
+from tests.vault.people import blind, enrol, person
 from vault.crypto.journal import UNNAMED
 from vault.records import key_versions, rotating
 from vault.records.identities import VAULT_ITSELF
-from vault.records.keys import ROOT
+from vault.records.keys import INDEX, ROOT
+from vault.records.reindexing import reindex
 from vault.records.rewrapping import rewrap
 from vault.rights.own_records import own_records
 from vault.server.assembly import Vault, open_vault
@@ -48,6 +49,13 @@ _RESEALING = [
     ("before-commit", 1, False),
     ("after-commit", 1, True),
     ("after-raise", 2, True),
+]
+_REINDEXING = [
+    ("after-keyring", 1),
+    ("after-commit", 1),
+    ("before-index-is-committed", 1),
+    ("after-index-is-committed", 1),
+    ("before-emptied", 1),
 ]
 _DESTROYING = [
     ("after-destroyed", 1),
@@ -119,6 +127,23 @@ async def test_a_rotation_killed_at_any_step_goes_on(vault_settings: Settings) -
                 assert await _rotated(vault) == (version, {version}), step
                 made = await vault.keys.provider.versions(ROOT)
                 assert made == tuple(range(1, version + 1)), step
+
+
+@pytest.mark.slow
+async def test_an_index_key_rotation_killed_at_any_step_goes_on(vault_settings: Settings) -> None:
+    # `_keys` finds each person by their number.
+    async with _with_persons(vault_settings) as keys:
+        for version, (step, nth) in enumerate(_REINDEXING, start=2):
+            await _killed(vault_settings, step, nth, "keys", "rotate", INDEX)
+            async with _started(vault_settings) as vault:
+                assert await _keys(vault) == keys, step
+                rotation = await rotating.rotate(vault.log, vault.keys, INDEX, VAULT)
+                assert rotation.version == version, step
+                assert (await reindex(vault.keys, version, lambda _done, _of: None)).left == 0, step
+                assert await _keys(vault) == keys, step
+                assert {mac.version for mac in (await blind(vault, _PERSONS[0])).older} == {
+                    *range(1, version)
+                }, step
 
 
 @pytest.mark.slow

@@ -4,8 +4,7 @@ import json
 from io import BytesIO
 from uuid import UUID
 
-from vault.crypto.blind import DEMO_ID, Identifier
-from vault.crypto.provider import Mac
+from vault.crypto.blind import DEMO_ID, Blind, Identifier
 from vault.records.enrol import Furnisher
 from vault.records.identities import Met
 from vault.records.readers import read_ndjson
@@ -47,10 +46,10 @@ def contract(n: int) -> str:
     )
 
 
-async def blind(vault: Vault, n: int) -> Mac:
+async def blind(vault: Vault, n: int) -> Blind:
     """The blind index of person `n`."""
-    (mac,) = await vault.keys.blind([Identifier(DEMO_ID, fictitious_identity(n)[0])])
-    return mac
+    (made,) = await vault.keys.blind([Identifier(DEMO_ID, fictitious_identity(n)[0])])
+    return made
 
 
 async def met(vault: Vault, n: int) -> Met:
@@ -60,7 +59,7 @@ async def met(vault: Vault, n: int) -> Met:
 
 async def find(vault: Vault, n: int) -> SubjectRow | None:
     """Person `n` as the vault knows them."""
-    place = (DEMO_ID, (await blind(vault, n)).value)
+    place = (DEMO_ID, await blind(vault, n))
     async with vault.engine.connect() as connection:
         found = (await known(connection, [place])).get(place)
         return None if found is None else await subject(connection, found.person.subject_id)

@@ -9,12 +9,13 @@ import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from stdnum.cn import ric
 from stdnum.exceptions import ValidationError
 
 from vault.crypto.errors import InvalidIdentifierError
+from vault.crypto.provider import Mac
 
 CN_RIC: Final = "cn-ric"
 """The resident identity number of GB 11643, with a real address code."""
@@ -26,6 +27,25 @@ _FICTITIOUS: Final = "99"
 _OLD: Final = re.compile(r"[0-9]{15}")
 _NEW: Final = re.compile(r"[0-9]{17}[0-9X]")
 _CENTENARIANS: Final = ("996", "997", "998", "999")
+
+
+class Blind(NamedTuple):
+    """The blind index of an identity number, by the newest version of the index key and by all others left.
+
+    Attributes:
+        version: The newest.
+        value: By that.
+        older: By the others: whoever is found by one of them is the same person.
+    """
+
+    version: int
+    value: bytes
+    older: tuple[Mac, ...] = ()
+
+    @property
+    def values(self) -> tuple[bytes, ...]:
+        """By every version; they stand for one number."""
+        return (self.value, *(mac.value for mac in self.older))
 
 
 @dataclass(frozen=True, slots=True)

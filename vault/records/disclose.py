@@ -61,6 +61,7 @@ from vault.records.query import (
     TooFast,
     TurnedAway,
 )
+from vault.records.store import Place
 from vault.records.watch import Flag
 
 REPEAT_WINDOW = timedelta(minutes=10)
@@ -75,7 +76,7 @@ class _Asked:
 
     query: Query
     subject_hash: bytes
-    place: tuple[str, bytes]
+    place: Place
     mark: RequestMark
 
 
@@ -218,7 +219,7 @@ class Disclosure:
             self._keys.subject_hashes(identifiers), self._keys.blind(identifiers), self._marks(queries)
         )
         return [
-            _Asked(query, subject_hash, (query.identifier.scheme, blind.value), mark)
+            _Asked(query, subject_hash, (query.identifier.scheme, blind), mark)
             for query, subject_hash, blind, mark in zip(queries, hashes, blinds, marks, strict=True)
         ]
 
@@ -305,6 +306,9 @@ class Disclosure:
                 self._waits[one.query.body_id, wait.whose] = monotonic() + wait.seconds
 
     async def _find_persons(self, writing: Writing, asked: Sequence[_Asked]) -> list[_Pending]:
+        if not await self._keys.are_newest([one.place[1] for one in asked]):
+            # The index key was rotated while they waited for the lock: some may have been moved to it since.
+            asked = await self._known_by([one.query for one in asked])
         categories = {category_of(each) for one in asked for each in one.query.fields}
         found = await store.find(writing.connection, [one.place for one in asked], sorted(categories))
         return [

@@ -25,10 +25,9 @@ from access_log.log import Event, Log, Writing
 from access_log.payload import Payload
 from consent.permit import Person
 from vault.catalogue import Catalogue
-from vault.crypto.blind import Identifier
+from vault.crypto.blind import Blind, Identifier
 from vault.crypto.envelopes import SubjectKey
 from vault.crypto.journal import for_job
-from vault.crypto.provider import Mac
 from vault.records import quality, store, subjects
 from vault.records.choose import DOCUMENT
 from vault.records.identities import IdentitySealer
@@ -37,7 +36,7 @@ from vault.records.keys import VaultKeys
 from vault.records.quality import Counts, Measure
 from vault.records.references import Held, Refusal, take
 from vault.records.sealing import NewRecord, RecordFrame, seal_record
-from vault.records.store import NewSubject
+from vault.records.store import NewSubject, Place
 from vault.records.submission import Accepted, Notice, Rejected, Submission
 
 CHUNK: Final = 256
@@ -108,21 +107,21 @@ class _Row:
 
     accepted: Accepted
     identifier: Identifier
-    mac: Mac
+    blind: Blind
     reference: bytes
     content: bytes
 
     @property
-    def place(self) -> tuple[str, bytes]:
+    def place(self) -> Place:
         """Where its person is found."""
-        return self.identifier.scheme, self.mac.value
+        return self.identifier.scheme, self.blind
 
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """What stood when a chunk was looked up: persons by blind index, records by reference."""
 
-    persons: dict[tuple[str, bytes], store.Known]
+    persons: dict[Place, store.Known]
     held: dict[bytes, Held]
 
     def owner(self, row: _Row) -> bytes:
@@ -131,7 +130,7 @@ class _Standing:
         if known is not None:
             return known.person.subject_id.bytes
         scheme, blind = row.place
-        return f"{scheme}\0".encode() + blind
+        return f"{scheme}\0".encode() + blind.value
 
 
 @dataclass(slots=True)
@@ -240,7 +239,7 @@ class Enrolment:
         identifiers = [
             Identifier(one.submission.identifier.scheme, one.submission.identifier.number) for one in accepted
         ]
-        macs = await self._keys.blind(identifiers)
+        blinds = await self._keys.blind(identifiers)
         prefix = b"furnisher reference v1\0" + furnisher.body_id.bytes
         references = await self._keys.keyed_digests(
             [prefix + one.submission.furnisher_reference.encode() for one in accepted]
@@ -248,7 +247,9 @@ class Enrolment:
         contents = await self._keys.keyed_digests(
             [b"submission v1\0" + one.submission.encode() for one in accepted]
         )
-        return [_Row(*parts) for parts in zip(accepted, identifiers, macs, references, contents, strict=True)]
+        return [
+            _Row(*parts) for parts in zip(accepted, identifiers, blinds, references, contents, strict=True)
+        ]
 
     async def _look_up(
         self, connection: AsyncConnection, rows: Sequence[_Row], furnisher: Furnisher
@@ -319,17 +320,17 @@ class Enrolment:
 
     async def _persons(
         self, rows: Iterable[_Row], standing: _Standing, sealed: _Sealed
-    ) -> dict[tuple[str, bytes], tuple[Person, SubjectKey]]:
+    ) -> dict[Place, tuple[Person, SubjectKey]]:
         """The persons of the rows with their keys; the unknown ones are new from here on."""
-        macs = {row.place: row.mac for row in rows}
-        known = {place: standing.persons[place] for place in macs if place in standing.persons}
+        places = {row.place for row in rows}
+        known = {place: standing.persons[place] for place in places if place in standing.persons}
         # The entries of a chunk are not there yet: it is a job, and each has one entry for each record.
         job = for_job(f"enrol.{uuid4()}")
         keys = await self._keys.subject_keys(
             [(one.person.subject_id, one.wrapped_key) for one in known.values()], [job] * len(known)
         )
         persons = {place: (one.person, key) for (place, one), key in zip(known.items(), keys, strict=True)}
-        new = {place: mac for place, mac in macs.items() if place not in known}
+        new = places - known.keys()
         for place, (subject, key) in (await subjects.introduce(self._keys, new)).items():
             sealed.subjects.append(subject)
             persons[place] = (subject.person, key)

@@ -16,10 +16,9 @@ from access_log.payload import Payload
 from consent.journal import VAULT
 from consent.permit import Person
 from vault.catalogue import Catalogue
-from vault.crypto.blind import Identifier
+from vault.crypto.blind import Blind, Identifier
 from vault.crypto.envelopes import ExpiryKey, SubjectKey
 from vault.crypto.journal import for_job
-from vault.crypto.provider import Mac
 from vault.records import store, subjects
 from vault.records.keys import VaultKeys
 from vault.records.sealing import FIRST_VERSION, NewRecord, RecordFrame, seal_record
@@ -27,6 +26,9 @@ from vault.records.sealing import FIRST_VERSION, NewRecord, RecordFrame, seal_re
 IDENTITY: Final = "IDN"
 SCHEME: Final = store.IDENTITY_MARK
 """The sealed field that holds the number's scheme, and marks the record that the vault itself keeps."""
+
+NUMBER: Final = "number"
+"""The sealed field that holds the number."""
 
 VAULT_ITSELF: Final = UUID(int=0)
 """The furnisher of an identity that no body brought: the person signed in, or was named by another."""
@@ -39,7 +41,7 @@ class Met:
     """Somebody the vault meets: their number, and the blind index they are found by."""
 
     identifier: Identifier
-    mac: Mac
+    blind: Blind
 
 
 class IdentitySealer:
@@ -74,7 +76,7 @@ class IdentitySealer:
         # and content are the person's id.
         own = key.subject.bytes
         frame = RecordFrame(IDENTITY, furnisher, own, own, _BASIS, self._window)
-        values: dict[str, object] = {"number": identifier.number, SCHEME: identifier.scheme}
+        values: dict[str, object] = {NUMBER: identifier.number, SCHEME: identifier.scheme}
         if name is not None:
             values["name"] = name
         return seal_record(key, expiry_key, frame, values, record_id=uuid4(), version=FIRST_VERSION)
@@ -111,10 +113,10 @@ class Identities:
         Raises:
             ProviderError: the key provider does not answer; nothing was written.
         """
-        place = (met.identifier.scheme, met.mac.value)
+        place = (met.identifier.scheme, met.blind)
         known = (await store.known(writing.connection, [place])).get(place)
         if known is None:
-            ((new, key),) = (await subjects.introduce(self._keys, {place: met.mac})).values()
+            ((new, key),) = (await subjects.introduce(self._keys, [place])).values()
             await subjects.add(self._log, writing.connection, [new])
             person = new.person
         elif known.identified:

@@ -1,7 +1,7 @@
 """The vault's keys in use: what the provider unwraps, held for as long as this process lives.
 
-Names at the provider: `root` wraps subject keys and system keys, `index` and `subject-hash` make MACs and
-never leave it; expiry keys have providers' keys of their own (`expiry_keys`).
+Names at the provider: `root` wraps subject keys and system keys; `index`, `digest` and `subject-hash` make
+MACs and never leave it; expiry keys have providers' keys of their own (`expiry_keys`).
 """
 
 import os
@@ -12,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from vault.crypto.blind import Identifier
+from vault.crypto.blind import Blind, Identifier
 from vault.crypto.envelopes import SubjectKey, subject_key_aad, system_key_aad
+from vault.crypto.errors import ProviderRefusedError
 from vault.crypto.journal import START, Purpose
 from vault.crypto.provider import KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
@@ -24,6 +25,7 @@ from vault.records.key_versions import retired_keys
 ROOT: Final = "root"
 INDEX: Final = "index"
 SUBJECT_HASH: Final = "subject-hash"
+DIGEST: Final = "digest"
 LABEL_MASTER: Final = "label-master"
 LOG_PAYLOAD: Final = "log-payload"
 LOG_SIGNING: Final = "log-signing"
@@ -43,7 +45,8 @@ _SYSTEM_KEYS: Final = (
     PROOF_NONCE,
 )
 _KEY_SIZE: Final = 32
-_VERSION: Final = 1
+FIRST_VERSION: Final = 1
+_PROBE: Final = b""
 
 _READ_SYSTEM = text(
     "SELECT name, version, wrapped FROM vault.system_key WHERE version = :version AND name = ANY(:names)"
@@ -63,9 +66,13 @@ class KeysMissingError(VaultError):
 class VaultKeys:
     """Every key this process needs, and the provider behind them."""
 
-    def __init__(self, engine: AsyncEngine, provider: KeyProvider, system: dict[str, bytes]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, provider: KeyProvider, system: dict[str, bytes], digests: str
+    ) -> None:
         self.provider = provider
-        self._engine = engine
+        self._digests = digests
+        self._index_versions: tuple[int, ...] = ()
+        self.engine = engine
         self._system = system
         self.expiry = ExpiryKeys(engine, provider)
 
@@ -82,14 +89,18 @@ class VaultKeys:
         Raises:
             ProviderError: the provider does not answer.
         """
-        for name, kind in ((ROOT, KeyKind.WRAP), (INDEX, KeyKind.MAC), (SUBJECT_HASH, KeyKind.MAC)):
+        first = [(ROOT, KeyKind.WRAP), (INDEX, KeyKind.MAC), (SUBJECT_HASH, KeyKind.MAC)]
+        if not await provider.versions(INDEX):
+            # A vault that has the one and not the other is older than digests of their own: it keeps its own.
+            first.insert(0, (DIGEST, KeyKind.MAC))
+        for name, kind in first:
             if not await provider.versions(name):
                 await provider.create(name, kind)
         async with engine.begin() as connection:
             for name in (ROOT, INDEX):
                 await key_versions.begin(connection, name, (await provider.versions(name))[-1])
             for name in _SYSTEM_KEYS:
-                await _add_system_key(connection, provider, name, _VERSION)
+                await _add_system_key(connection, provider, name, FIRST_VERSION)
 
     @classmethod
     async def open(cls, engine: AsyncEngine, provider: KeyProvider) -> Self:
@@ -102,7 +113,9 @@ class VaultKeys:
         """
         async with engine.connect() as connection:
             rows = (
-                await connection.execute(_READ_SYSTEM, {"version": _VERSION, "names": list(_SYSTEM_KEYS)})
+                await connection.execute(
+                    _READ_SYSTEM, {"version": FIRST_VERSION, "names": list(_SYSTEM_KEYS)}
+                )
             ).all()
         if {row.name for row in rows} != set(_SYSTEM_KEYS):
             raise KeysMissingError("the database holds no keys yet: run `creditvault migrate`")
@@ -111,7 +124,15 @@ class VaultKeys:
             [(row.wrapped, system_key_aad(row.name, row.version)) for row in rows],
             [START] * len(rows),
         )
-        return cls(engine, provider, {row.name: key for row, key in zip(rows, plain, strict=True)})
+        system = {row.name: key for row, key in zip(rows, plain, strict=True)}
+        # A vault from before there was a key for them makes its digests with the first index key.
+        digests = DIGEST if await provider.versions(DIGEST) else INDEX
+        return cls(engine, provider, system, digests)
+
+    @property
+    def digests_by_index(self) -> bool:
+        """Whether the first version of the index key makes the digests too, and so can never go."""
+        return self._digests == INDEX
 
     def system(self, name: str) -> bytes:
         """One key of the system, 32 bytes."""
@@ -123,7 +144,7 @@ class VaultKeys:
         Raises:
             ProviderError: the provider does not answer.
         """
-        async with self._engine.begin() as connection:
+        async with self.engine.begin() as connection:
             for name in names:
                 await _add_system_key(connection, self.provider, name, version)
 
@@ -135,9 +156,9 @@ class VaultKeys:
             UnsealError: database and keyring do not belong together.
             ProviderError: the provider does not answer.
         """
-        if version == _VERSION and name in self._system:
+        if version == FIRST_VERSION and name in self._system:
             return self._system[name]
-        async with self._engine.connect() as connection:
+        async with self.engine.connect() as connection:
             wrapped = (
                 await connection.execute(_READ_VERSION, {"name": name, "version": version})
             ).scalar_one_or_none()
@@ -147,13 +168,46 @@ class VaultKeys:
             )
         return await self.provider.unwrap(ROOT, wrapped, system_key_aad(name, version), START)
 
-    async def blind(self, identifiers: Sequence[Identifier]) -> list[Mac]:
-        """Blind indexes, by which persons are found."""
-        return await self.provider.mac_many(INDEX, [one.index_message() for one in identifiers])
+    async def blind(self, identifiers: Sequence[Identifier]) -> list[Blind]:
+        """Blind indexes, by which persons are found: by every version of the index key that is left.
+
+        What it costs does not depend on whether anybody is found.
+
+        Raises:
+            ProviderError: the provider does not answer.
+        """
+        if not identifiers:
+            return []
+        messages = [one.index_message() for one in identifiers]
+        newest = await self.provider.mac_many(INDEX, messages)
+        try:
+            older = await self._older_macs(messages, newest[0].version)
+        except ProviderRefusedError:
+            # One of them was destroyed since this process asked which are left.
+            self._index_versions = ()
+            older = await self._older_macs(messages, newest[0].version)
+        return [Blind(*mac, macs) for mac, macs in zip(newest, older, strict=True)]
+
+    async def are_newest(self, blinds: Sequence[Blind]) -> bool:
+        """Whether the newest version of the index key made these: older ones do not find who was moved to it.
+
+        Raises:
+            ProviderError: the provider does not answer.
+        """
+        newest = await self.provider.mac(INDEX, _PROBE)
+        return all(one.version == newest.version for one in blinds)
+
+    async def _older_macs(self, messages: Sequence[bytes], newest: int) -> list[tuple[Mac, ...]]:
+        if newest not in self._index_versions:
+            self._index_versions = await self.provider.versions(INDEX)
+        older = [version for version in reversed(self._index_versions) if version < newest]
+        if not older:
+            return [()] * len(messages)
+        return list(zip(*[await self.provider.mac_many(INDEX, messages, one) for one in older], strict=True))
 
     async def keyed_digests(self, messages: Sequence[bytes]) -> list[bytes]:
-        """Digests that nobody without the index key can guess content against."""
-        return [mac.value for mac in await self.provider.mac_many(INDEX, messages)]
+        """Digests that nobody without their key can guess content against. They are never made anew."""
+        return [mac.value for mac in await self.provider.mac_many(self._digests, messages, FIRST_VERSION)]
 
     async def subject_hashes(self, identifiers: Sequence[Identifier]) -> list[bytes]:
         """Keyed hashes that tokens and authorizations carry in place of an identifier."""

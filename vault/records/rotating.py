@@ -1,9 +1,9 @@
 """New versions of the provider's keys, and the end of old ones; each is an entry of type 7.
 
 A rotation:
-    1. the provider makes the version           (durable there; whoever asks it uses it from here on)
+    1. the provider makes the version           (durable there; every process uses it after the lag)
     2. under the head lock, in one transaction: the entry, and the version is in use, the one before retired
-    3. a job makes anew what the versions before hold (`rewrapping`), while queries go on
+    3. a job makes anew what the versions before hold (`rewrapping`, `reindexing`), while queries go on
 
 Whatever stops it, the next rotation goes on where it stopped: a version that the provider has and the
 database does not know is taken into use, and no other is made; and none is made while a retired one is not
@@ -16,6 +16,7 @@ A destruction:
 Nothing can need it between the two: what was retired is never added to (`key_versions`).
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,7 +29,7 @@ from vault.crypto.provider import KeyKind
 from vault.errors import VaultError
 from vault.records import key_versions
 from vault.records.key_versions import KeyVersion
-from vault.records.keys import INDEX, ROOT, VaultKeys
+from vault.records.keys import FIRST_VERSION, INDEX, ROOT, VaultKeys
 
 BACKUPS_KEPT: Final = timedelta(days=35)
 """How long backups of the database are kept at most; the older ones need the keys of their time."""
@@ -74,6 +75,9 @@ async def rotate(log: Log, keys: VaultKeys, name: str, actor: Actor, *, another:
         if not another and any(one.retired_at and not one.emptied_at for one in known):
             return Rotation(name, in_use, None)
         newest = await keys.provider.create(name, _KINDS[name])
+    # Nobody may still use the one before when it is retired: what they make would be refused, and whoever was
+    # moved to the new one would not be found.
+    await asyncio.sleep(keys.provider.lag)
     async with log.writing() as writing:
         # Another process may have been first: one entry is enough for both.
         if not await key_versions.replace(writing.connection, name, newest):
@@ -108,6 +112,11 @@ async def destroy(
         await key_versions.note_emptied(writing.connection, name)
         found = await key_versions.read(writing.connection, name, version)
         if found is None or found.destroyed_at is None:
+            if name == INDEX and version == FIRST_VERSION and keys.digests_by_index:
+                raise RotationError(
+                    f"version {version} of the key {name} stays: in this vault it makes the digests of "
+                    "references, too"
+                )
             await _require_unneeded(writing, name, version, found, backups_too=backups_too)
             await key_versions.note_destroyed(writing.connection, name, version)
             entry = _add_entry(writing, "key.destroyed", name, version, actor)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from consent.permit import Person
-from vault.crypto.provider import Mac
+from vault.crypto.blind import Blind
 from vault.records.key_versions import retired_keys
 from vault.records.references import Held
 from vault.records.sealing import FIRST_VERSION, NewRecord
@@ -45,6 +45,9 @@ class Found:
     wrapped_key: bytes
     records: list[SealedRecord] = field(default_factory=list)
 
+
+Place = tuple[str, Blind]
+"""Where a person is found: identifier scheme and blind index."""
 
 HELD, REPAIRED, ANNULLED, SEALED, SHOWN = "held", "repaired", "annulled", "sealed", "shown"
 """States of a record."""
@@ -166,7 +169,7 @@ class NewSubject:
     wrapped_key: bytes
     root_version: int
     scheme: str
-    blind: Mac
+    blind: Blind
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,20 +182,21 @@ class SubjectRow:
 
 
 async def find(
-    connection: AsyncConnection, sought: Sequence[tuple[str, bytes]], categories: Sequence[str]
-) -> dict[tuple[str, bytes], Found]:
-    """Persons by (scheme, blind), with their current records of some categories; an unknown one is absent."""
+    connection: AsyncConnection, sought: Collection[Place], categories: Sequence[str]
+) -> dict[Place, Found]:
+    """Persons by place, with their current records of some categories; an unknown one is absent."""
+    places = _by_value(sought)
     rows = await connection.execute(
         _FIND,
         {
-            "schemes": [scheme for scheme, _ in sought],
-            "blinds": [blind for _, blind in sought],
+            "schemes": [scheme for scheme, _ in places],
+            "blinds": [value for _, value in places],
             "categories": list(categories),
         },
     )
-    found: dict[tuple[str, bytes], Found] = {}
+    found: dict[Place, Found] = {}
     for row in rows:
-        place = (row[0], row[1])
+        place = places[row[0], row[1]]
         one = found.get(place)
         if one is None:
             one = found[place] = Found(Person(row[2], row[3]), row[4])
@@ -266,19 +270,18 @@ async def subject(connection: AsyncConnection, subject_id: UUID) -> SubjectRow |
     return None if row is None else SubjectRow(Person(row[0], row[1]), row[2], row[3])
 
 
-async def known(
-    connection: AsyncConnection, sought: Collection[tuple[str, bytes]]
-) -> dict[tuple[str, bytes], Known]:
-    """Persons by (scheme, blind), without their records; an unknown one is absent."""
+async def known(connection: AsyncConnection, sought: Collection[Place]) -> dict[Place, Known]:
+    """Persons by place, without their records; an unknown one is absent."""
+    places = _by_value(sought)
     rows = await connection.execute(
         _KNOWN,
         {
-            "schemes": [scheme for scheme, _ in sought],
-            "blinds": [blind for _, blind in sought],
+            "schemes": [scheme for scheme, _ in places],
+            "blinds": [value for _, value in places],
             "mark": IDENTITY_MARK,
         },
     )
-    return {(row[0], row[1]): Known(Person(row[2], row[3]), row[4], row[5]) for row in rows}
+    return {places[row[0], row[1]]: Known(Person(row[2], row[3]), row[4], row[5]) for row in rows}
 
 
 async def held(
@@ -356,6 +359,11 @@ async def add_records(connection: AsyncConnection, records: Sequence[NewRecord])
                 "versions": [one.version for one in later],
             },
         )
+
+
+def _by_value(sought: Collection[Place]) -> dict[tuple[str, bytes], Place]:
+    """Places by every value of their blind index: a person stands under one of them."""
+    return {(place[0], value): place for place in sought for value in place[1].values}
 
 
 def _firsts(records: Sequence[NewRecord | SealedRecord]) -> list[int]:

@@ -5,42 +5,38 @@ somebody made learns nothing of whether they were known.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.log import STREAM_ID_SIZE, Log, StreamKind
 from consent.permit import Person
+from vault.crypto.blind import Blind
 from vault.crypto.envelopes import SubjectKey
-from vault.crypto.provider import Mac
 from vault.records import store
 from vault.records.keys import VaultKeys
-from vault.records.store import NewSubject
-
-Place = tuple[str, bytes]
-"""Where a person is found: identifier scheme and blind index."""
+from vault.records.store import NewSubject, Place
 
 
-async def introduce(keys: VaultKeys, macs: Mapping[Place, Mac]) -> dict[Place, tuple[NewSubject, SubjectKey]]:
+async def introduce(keys: VaultKeys, places: Collection[Place]) -> dict[Place, tuple[NewSubject, SubjectKey]]:
     """Draws id, stream and key of new persons; nothing is written.
 
     Raises:
         ProviderError: the key provider does not answer.
     """
-    drawn = await keys.new_subject_keys([uuid4() for _ in macs])
+    drawn = await keys.new_subject_keys([uuid4() for _ in places])
     return {
         place: (
             NewSubject(
                 Person(key.subject, os.urandom(STREAM_ID_SIZE)),
                 wrapped,
                 keys.provider.version_of(wrapped),
-                place[0],
-                mac,
+                *place,
             ),
             key,
         )
-        for (place, mac), (key, wrapped) in zip(macs.items(), drawn, strict=True)
+        for place, (key, wrapped) in zip(places, drawn, strict=True)
     }
 
 
@@ -52,9 +48,9 @@ async def add(log: Log, connection: AsyncConnection, subjects: Sequence[NewSubje
     await store.add_subjects(connection, subjects)
 
 
-async def find(connection: AsyncConnection, scheme: str, mac: Mac) -> Person | None:
+async def find(connection: AsyncConnection, scheme: str, blind: Blind) -> Person | None:
     """The person with this identifier; None if the vault knows nobody with it."""
-    place = (scheme, mac.value)
+    place = (scheme, blind)
     known = (await store.known(connection, [place])).get(place)
     return None if known is None else known.person
 

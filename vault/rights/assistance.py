@@ -136,7 +136,7 @@ class Desk:
                     # It found that it cannot be done before it wrote anything; that it was asked for stands.
                     found = error
             else:
-                known = await subjects.find(writing.connection, met.identifier.scheme, met.mac)
+                known = await subjects.find(writing.connection, met.identifier.scheme, met.blind)
                 stream = SYSTEM_STREAM if known is None else known.stream_id
                 position = writing.add(Event(stream, _payload(clerk, officer, what, known, refusal)))
         # Durable and raised: from here on the clerk may be answered.

@@ -175,8 +175,8 @@ async def test_a_person_made_by_a_consent_gets_no_second_row(vault: Vault) -> No
 
 async def test_who_was_made_without_an_identity_gets_one_with_their_next_record(vault: Vault) -> None:
     """Earlier releases made persons who came by themselves so."""
-    place = (DEMO_ID, (await blind(vault, 1)).value)
-    ((one, _),) = (await subjects.introduce(vault.keys, {place: await blind(vault, 1)})).values()
+    place = (DEMO_ID, await blind(vault, 1))
+    ((one, _),) = (await subjects.introduce(vault.keys, [place])).values()
     async with vault.log.writing() as writing:
         await subjects.add(vault.log, writing.connection, [one])
     await enrol(vault, contract(1), contract(1, "second"))

@@ -84,8 +84,8 @@ async def test_who_was_enrolled_is_found_and_nothing_is_added(vault: Vault) -> N
 
 async def test_who_was_made_without_an_identity_gets_one_when_they_come_again(vault: Vault) -> None:
     """Earlier releases made persons so; their key is the one they had."""
-    place = (DEMO_ID, (await blind(vault, UNKNOWN)).value)
-    ((one, _),) = (await subjects.introduce(vault.keys, {place: await blind(vault, UNKNOWN)})).values()
+    place = (DEMO_ID, await blind(vault, UNKNOWN))
+    ((one, _),) = (await subjects.introduce(vault.keys, [place])).values()
     async with vault.log.writing() as writing:
         await subjects.add(vault.log, writing.connection, [one])
     assert await identity(vault) == []

@@ -110,9 +110,9 @@ def list_all(
 
 async def _person(vault: Vault, scheme: str, number: str) -> UUID:
     identifier = parse_identifier(scheme, number, vault.schemes)
-    (mac,) = await vault.keys.blind([identifier])
+    (blind,) = await vault.keys.blind([identifier])
     async with vault.engine.connect() as connection:
-        found = await subjects.find(connection, scheme, mac)
+        found = await subjects.find(connection, scheme, blind)
     if found is None:
         raise typer.BadParameter("the vault knows nobody with this number", param_hint="--person")
     return found.subject_id

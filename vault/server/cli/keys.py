@@ -10,7 +10,8 @@ import typer
 
 from vault.records import key_versions, rotating
 from vault.records.key_versions import Held, KeyVersion
-from vault.records.keys import ROOT
+from vault.records.keys import INDEX, ROOT
+from vault.records.reindexing import reindex
 from vault.records.resealing import Resealed, reseal
 from vault.records.rewrapping import rewrap
 from vault.records.rotating import Rotation, not_needed_from
@@ -36,6 +37,7 @@ class Rotated(StrEnum):
     """The keys that are rotated here."""
 
     ROOT = ROOT
+    INDEX = INDEX
 
 
 Key = Annotated[Rotated, typer.Argument(help="Which key.")]
@@ -106,20 +108,23 @@ def rotate(
     if not yes:
         typer.confirm(f"A new version of the key {key} will make everything new. Go on?", abort=True)
 
-    async def work(vault: Vault) -> tuple[Rotation, int]:
+    async def work(vault: Vault) -> tuple[Rotation, int, int]:
         rotation = await rotating.rotate(vault.log, vault.keys, key, operator(), another=another)
-        with progress("wrapping anew") as bar:
+        with progress("making anew") as bar:
             task = bar.task_ids[0]
-            return rotation, await rewrap(
-                vault.engine,
-                vault.keys.provider,
-                rotation.version,
-                lambda done, of: bar.update(task, completed=done, total=of),
-            )
 
-    rotation, done = with_vault(work)
+            def tell(done: int, of: int) -> None:
+                bar.update(task, completed=done, total=of)
+
+            if key is Rotated.ROOT:
+                wrapped = await rewrap(vault.engine, vault.keys.provider, rotation.version, tell)
+                return rotation, wrapped, 0
+            found = await reindex(vault.keys, rotation.version, tell)
+            return rotation, found.identifiers, found.left
+
+    rotation, done, left = with_vault(work)
     if as_json:
-        print_json({**asdict(rotation), "wrapped_anew": done})
+        print_json({**asdict(rotation), "made_anew": done, "left": left})
         return
     if rotation.entry is None:
         typer.echo(f"version {rotation.version} of the key {key} was in use already; its rotation went on")
@@ -127,7 +132,9 @@ def rotate(
         typer.echo(
             f"version {rotation.version} of the key {key} is in use now; entry {rotation.entry} says so"
         )
-    typer.echo(f"{done:,} keys were wrapped anew")
+    typer.echo(f"{done:,} {'keys were wrapped' if key is Rotated.ROOT else 'blind indexes were made'} anew")
+    if left:
+        typer.echo(f"{left:,} stay: their number is sealed when they are met next, then rotate again")
 
 
 @app.command()

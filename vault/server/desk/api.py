@@ -196,7 +196,7 @@ class DeskApi:
 
     async def _known(self, visit: Visit) -> Person | None:
         async with self._vault.engine.connect() as connection:
-            return await subjects.find(connection, visit.met.identifier.scheme, visit.met.mac)
+            return await subjects.find(connection, visit.met.identifier.scheme, visit.met.blind)
 
     async def _listing(self, visit: Visit) -> Callable[[Writing, Person, Actor], Awaitable[_Viewed]]:
         """What lists the person's records, without those that nothing opens any more."""
@@ -273,8 +273,8 @@ def _add(router: APIRouter, vault: Vault, route: _Route) -> None:
         except ValidationError as error:
             return invalid([(fault["loc"], fault["type"]) for fault in error.errors(include_input=False)])
         identifier = parse_identifier(asked.subject.scheme, asked.subject.number, vault.schemes)
-        (mac,) = await vault.keys.blind([identifier])
-        answer = await route.handler(Visit(presented, clerk, Met(identifier, mac)), asked)
+        (blind,) = await vault.keys.blind([identifier])
+        answer = await route.handler(Visit(presented, clerk, Met(identifier, blind)), asked)
         return _response(answer, vault)
 
     use.__doc__ = route.handler.__doc__

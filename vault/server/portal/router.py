@@ -55,7 +55,7 @@ def open_portal(vault: Vault) -> Portal:
     fresh = timedelta(seconds=settings.sign_in_fresh_seconds)
     assurance = Assurance.read(settings.sign_in_acr, fresh)
     life = Life(timedelta(minutes=settings.session_idle_minutes), timedelta(minutes=settings.session_minutes))
-    sessions = Sessions(vault.engine, TicketCookie.of(COOKIE, settings.issuer), life, assurance)
+    sessions = Sessions(vault.engine, vault.keys, TicketCookie.of(COOKIE, settings.issuer), life, assurance)
     citizens = SessionCitizens(sessions, vault.identities)
     page = PlainConsentPage(views, settings)
     as_page = page_route(views)

@@ -1,7 +1,7 @@
 """Sessions of citizens: kept by the server, opened by a cookie, over when nobody comes, and over in any case.
 
-A session knows a person by number and blind index, so it is the same whether the vault knows them or not, and
-who they are here is asked anew with each request: someone enrolled meanwhile is found, someone erased is not.
+A session knows a person by number, so it is the same whether the vault knows them or not, and who they are
+here is asked anew with each request: someone enrolled meanwhile is found, someone erased is not.
 The number is sealed with all the rest under the ticket, which only the browser has.
 """
 
@@ -21,10 +21,10 @@ from consent import mandates
 from consent.mandates import Mandate, Right
 from consent.oauth.citizens import SignedIn
 from vault.crypto.blind import Identifier
-from vault.crypto.provider import Mac
 from vault.crypto.tickets import Ticket
 from vault.records import subjects
 from vault.records.identities import Met
+from vault.records.keys import VaultKeys
 from vault.server.portal.assurance import Act, Assurance, Proof
 from vault.server.portal.cookies import TicketCookie
 from vault.server.portal.errors import (
@@ -87,8 +87,6 @@ class _Content(Struct, frozen=True):
 
     display_name: str
     scheme: str
-    blind: bytes
-    key_version: int
     acr: str | None
     authenticated_at: datetime | None
     mandate: UUID | None = None
@@ -103,13 +101,17 @@ class Sessions:
 
     Args:
         engine: the application role's database.
+        keys: make the blind index.
         cookie: where the browser keeps its ticket.
         life: how long each lasts.
         assurance: how surely one must have signed in, for what.
     """
 
-    def __init__(self, engine: AsyncEngine, cookie: TicketCookie, life: Life, assurance: Assurance) -> None:
+    def __init__(
+        self, engine: AsyncEngine, keys: VaultKeys, cookie: TicketCookie, life: Life, assurance: Assurance
+    ) -> None:
         self._engine = engine
+        self._keys = keys
         self.cookie = cookie
         self._life = life
         self._assurance = assurance
@@ -124,12 +126,10 @@ class Sessions:
             provider_session: what the provider calls the session they have there.
         """
         ticket = Ticket.generate()
-        identifier, mac = met.identifier, met.mac
+        identifier = met.identifier
         content = _Content(
             display_name,
             identifier.scheme,
-            mac.value,
-            mac.version,
             proof.acr,
             proof.authenticated_at,
             number=identifier.number,
@@ -174,7 +174,9 @@ class Sessions:
             content = _CONTENT.decode(ticket.open(row.sealed))
             if not content.number:
                 return None  # opened by a release that did not keep the number: they sign in anew
-            blind = Mac(content.key_version, content.blind)
+            identifier = Identifier(content.scheme, content.number)
+            # Made anew each time: the index key may have been rotated since they signed in.
+            (blind,) = await self._keys.blind([identifier])
             person = await subjects.find(connection, content.scheme, blind)
             own_id = None if person is None else person.subject_id
             # Asked anew with each request: a mandate that has ended gives nothing from then on.
@@ -183,7 +185,7 @@ class Sessions:
             subject_id=own_id if mandate is None else mandate.subject_id,
             csrf=ticket.token,
             display_name=content.display_name,
-            met=Met(Identifier(content.scheme, content.number), blind),
+            met=Met(identifier, blind),
             proof=Proof(content.acr, content.authenticated_at),
             opened_at=row.opened_at,
             expires_at=row.expires_at,

@@ -69,7 +69,7 @@ def test_a_root_key_is_rotated_and_the_old_one_destroyed(
 
     rotated = creditvault.good("keys", "rotate", "--yes")
     assert (rotated["name"], rotated["version"]) == ("root", 2)
-    assert rotated["wrapped_anew"] == sum(holds.values())
+    assert rotated["made_anew"] == sum(holds.values())
     assert listed(creditvault, "root") == {1: ("retired", {}), 2: ("in use", holds)}
     assert vault_of(_keys) == before
 
@@ -109,9 +109,9 @@ def test_a_version_that_still_holds_something_is_not_destroyed(
     refused = creditvault.refused("keys", "destroy", "root", "1", "--backups-too", "--yes")
     assert "still holds 1 subject keys" in refused
     again = creditvault.good("keys", "rotate", "--yes")
-    assert (again["version"], again["entry"], again["wrapped_anew"]) == (2, None, 1)
+    assert (again["version"], again["entry"], again["made_anew"]) == (2, None, 1)
     another = creditvault.good("keys", "rotate", "--yes")
-    assert (another["version"], another["wrapped_anew"] > 2) == (3, True)
+    assert (another["version"], another["made_anew"] > 2) == (3, True)
 
 
 def test_a_version_that_the_provider_made_before_a_crash_is_taken_into_use(
