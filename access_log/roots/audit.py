@@ -94,7 +94,7 @@ def audit_roots(
     signed_log = signed_checkpoint(log, log_keys)
     if signed_roots.checkpoint.origin != roots_origin(signed_log.checkpoint.origin):
         raise VerificationError("the log of roots that was named belongs to another log")
-    stated = _roots(roots, signed_roots, before.roots if before else None)  # (2)
+    stated = published_roots(roots, signed_roots, before.roots if before else None)  # (2)
     if before is not None:
         require_growth(before.log, signed_log)
     start = before.milestone if before else Milestone.start(signed_log.checkpoint.origin)
@@ -113,8 +113,19 @@ def audit_roots(
     )
 
 
-def _roots(source: Source, signed: Signed, before: Signed | None) -> list[PrefixRoot]:
-    """Read the log of roots, which is small, as a whole."""
+def published_roots(source: Source, signed: Signed, before: Signed | None = None) -> list[PrefixRoot]:
+    """Read the log of roots, which is small, as a whole (2).
+
+    Args:
+        source: Where it is published.
+        signed: Its checkpoint.
+        before: What was audited before, if anything.
+
+    Raises:
+        VerificationError: A root is missing, cut, out of place, or was altered.
+        ContradictionError: It does not begin with what was audited before.
+        SourceError: It cannot be read.
+    """
     checkpoint = signed.checkpoint
     if before is not None:
         require_growth(before, signed)

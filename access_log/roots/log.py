@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import reading, stored
 from access_log.checkpoint import Checkpoint, SigningKey, VerifierKey
-from access_log.errors import LogStateError
+from access_log.errors import LogStateError, VerificationError
 from access_log.labels import month_of
-from access_log.merkle import EMPTY_ROOT, leaf_hash
+from access_log.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from access_log.prefix_tree import PrefixTree
 from access_log.roots import store
 from access_log.roots.crown import slots_of
@@ -98,6 +98,60 @@ class RootsLog:
         while added := await self._append(raised.size):
             appended += added
         return appended
+
+    async def put_back(self, stated: Sequence[PrefixRoot]) -> int:
+        """Appends roots that were published and are missing here; returns how many. All of them, or none.
+
+        Each is held against the entries of the database: a signature alone makes no root.
+
+        Args:
+            stated: every root of the published log of roots, in order, as its signed tree has them.
+
+        Raises:
+            LogStateError: the database holds other roots than were published, or entries are missing.
+            VerificationError: a published root does not follow from the entries; names it.
+            SQLAlchemyError: the database cannot be used now.
+        """
+        raws = [root.encode() for root in stated]
+        async with self.log.engine.connect() as connection, connection.begin():
+            head = await store.head(connection, self.number, lock=True)
+            both = min(head.size, len(stated))
+            begun = Frontier.empty().extend([leaf_hash(raw) for raw in raws[:both]])
+            if begun.root() != await stored.root_at(connection, self.number, both):
+                raise LogStateError(
+                    "the database holds other roots than were published: restore a backup from before that"
+                )
+            if both == len(stated):
+                return 0
+            month = await self._month_of(connection, stated[both - 1] if both else None)
+            self._grown = None
+            for number, root in enumerate(stated[both:], both):
+                month = await self._held_against(connection, month, number, root)
+            frontier = begun.extend([leaf_hash(raw) for raw in raws[both:]])
+            note = self.key.sign(Checkpoint(self.origin, frontier.size, frontier.root()))
+            await store.append(connection, self.number, raws[both:], frontier, note)
+        self._grown = month
+        return len(stated) - both
+
+    async def _held_against(
+        self, connection: AsyncConnection, month: _Month, number: int, root: PrefixRoot
+    ) -> _Month:
+        """Grows a month's tree to a published root, which must follow; returns the month to go on with."""
+        for first in range(month.size, root.size, _CHUNK):
+            end = min(first + _CHUNK, root.size)
+            entries = await reading.entries(connection, self.log.number, self.log.archive, first, end)
+            if len(entries) != end - first:
+                raise _changed(first)
+            if await asyncio.to_thread(month.take, entries) != len(entries):
+                raise _does_not_follow(number)
+        if await self._root(connection, month, root.kind) != root:
+            raise _does_not_follow(number)
+        if root.kind is Kind.INTERIM:
+            return month
+        after = await reading.entries(connection, self.log.number, self.log.archive, root.size, root.size + 1)
+        if not after or month_of(int.from_bytes(after[0][1][2:10], "big")) <= root.month:
+            raise _does_not_follow(number)  # Nothing has ended the month.
+        return _Month(next_month(root.month), root.size, root.size)
 
     async def _append(self, size: int) -> int:
         """Appends the roots of the next entries in one transaction."""
@@ -234,6 +288,10 @@ class RootsLog:
         """Those of the auditors that are configured now."""
         known = {str(key) for key in self.auditors}
         return [each for each in await store.cosignatures(connection, self.number) if each.signer in known]
+
+
+def _does_not_follow(number: int) -> VerificationError:
+    return VerificationError(f"root {number} of the published log of roots does not follow from the entries")
 
 
 def _changed(first: int) -> LogStateError:

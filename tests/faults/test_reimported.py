@@ -39,6 +39,7 @@ class Disaster:
     answers: list[Any]
     dumped: int
     raised: int
+    roots: int
 
     def run(self, *arguments: str, program: Sequence[str] = (SERVE[0],)) -> Ran:
         return run(self.settings, *program, *arguments)
@@ -75,12 +76,13 @@ async def disaster(
         bank = await world.consented(http, 2, 3)
         answers.append((await bank.ask()).json())
         await world.enrol(http, [3])
+        roots = await world.vault.roots.catch_up()
     raised = world.log.outside.read().size
     with restored(postgres, file, settings) as older:
         published = folder / "published"
         done = await asyncio.to_thread(run, settings, SERVE[0], "log", "publish", str(published))
         assert done.returncode == 0, done.stderr
-        yield Disaster(older, published, answers, dumped, raised)
+        yield Disaster(older, published, answers, dumped, raised, roots)
 
 
 async def test_a_restored_dump_is_refused_then_brought_back_and_serves(
@@ -98,6 +100,8 @@ async def test_a_restored_dump_is_refused_then_brought_back_and_serves(
         report = json.loads(done.stdout)
         assert (report["first"], report["imported"]) == (left.dumped, left.raised - left.dumped)
         assert report["declared"] == left.raised
+
+        assert report["roots"] == left.roots > 0
 
         examined = left.run("log", "fsck", "--json")
         assert examined.returncode == 0, examined.stdout
