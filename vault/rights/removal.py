@@ -36,8 +36,7 @@ _DUE = text(
     " GROUP BY expiry_id ORDER BY expiry_id"
 )
 _HELD = text(
-    "SELECT count(*) FROM access_log.payload"
-    " WHERE log = :log AND expiry_id < :month AND index = ANY(CAST(:held AS bigint[]))"
+    "SELECT count(*) FROM access_log.payload WHERE log = :log AND index = ANY(CAST(:held AS bigint[]))"
 )
 _DECLARED = text("SELECT month FROM vault.removal WHERE log = :log")
 _REMOVE = text(
@@ -75,10 +74,9 @@ async def due(
     return {row[0]: row[1] for row in await connection.execute(_DUE, asked)}
 
 
-async def held_back(connection: AsyncConnection, log: StoredLog, month: int, kept: Sequence[int]) -> int:
-    """How many payloads of a log would be due, and are needed by a hold."""
-    asked = {"log": log.number, "month": month, "held": list(kept)}
-    return int((await connection.execute(_HELD, asked)).scalar_one())
+async def held_back(connection: AsyncConnection, log: StoredLog, kept: Sequence[int]) -> int:
+    """How many payloads of a log a hold needs, whatever month they were moved to (`holding`)."""
+    return int((await connection.execute(_HELD, {"log": log.number, "held": list(kept)})).scalar_one())
 
 
 async def removed_of(connection: AsyncConnection, found: Sequence[Access]) -> Removed | None:

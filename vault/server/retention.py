@@ -133,7 +133,7 @@ class Standing:
 
     Attributes:
         due: how much is past it now; None for what lies outside the database.
-        held: how much is past it and kept by a hold.
+        held: how much a hold keeps: of payloads what it needs, of the rest what is past it.
     """
 
     name: str
@@ -198,13 +198,13 @@ async def _now(connection: AsyncConnection) -> datetime:
 
 
 async def _payloads(connection: AsyncConnection, vault: Vault, kept: Held, now: datetime) -> tuple[int, int]:
-    """Payloads of all logs that are due, and those a hold keeps back."""
+    """Payloads of all logs that are due, and those a hold needs."""
     month = removal.month_of(now, vault.catalogue.timezone)
     due = back = 0
     for log in vault.logs:
         needed = kept.payloads[log.number]
         due += sum((await removal.due(connection, log, month, needed)).values())
-        back += await removal.held_back(connection, log, month, needed)
+        back += await removal.held_back(connection, log, needed)
     return due, back
 
 
