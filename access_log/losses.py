@@ -22,7 +22,9 @@ from access_log.sequence import Event
 
 REIMPORTED: Final = "log.reimported"
 REBUILT: Final = "log.rebuilt"
-DOCUMENTED: Final = frozenset({REIMPORTED, REBUILT})
+ERASED: Final = "person.erased"
+_LOST, _ERASED = "lost_payloads", "erased_payloads"
+DOCUMENTED: Final = frozenset({REIMPORTED, REBUILT, ERASED})
 """Events of type 9 whose document is kept here."""
 
 _ADD = text("INSERT INTO access_log.document (log, index, document) VALUES (:log, :index, :document)")
@@ -81,7 +83,7 @@ class Kept:
     Attributes:
         index: Of its entry.
         fault: Why it is not the document of that entry, in plain words; None where it is.
-        lost: Entries whose payloads it declares lost.
+        lost: Entries whose payloads it declares lost or erased.
         unread: Whether the entry's payload is gone, so that nothing can be said of the document.
     """
 
@@ -162,13 +164,15 @@ def _held_against(index: int, document: str, entry: Entry, payload: Payload) -> 
     if not committed or entry.type is not EntryType.OPERATOR or values.get("document") != _digest(document):
         return Kept(index, "the document kept for it is not the one it commits to")
     try:
-        return Kept(index, None, _lost(json.loads(document)))
+        content = json.loads(document)
+        gone = (*_listed(content, _LOST).ranges, *_listed(content, _ERASED).ranges)
+        return Kept(index, None, Ranges.of(gone))
     except (ValueError, RecursionError):
         return Kept(index, "the document kept for it cannot be read")
 
 
-def _lost(content: Any) -> Ranges:  # noqa: ANN401 -- whatever JSON holds
-    ranges = content.get("lost_payloads", ()) if isinstance(content, dict) else None
+def _listed(content: Any, name: str) -> Ranges:  # noqa: ANN401 -- whatever JSON holds
+    ranges = content.get(name, ()) if isinstance(content, dict) else None
     if not isinstance(ranges, list | tuple) or not all(map(_is_range, ranges)):
         raise ValueError("no list of ranges")
     return Ranges.of((first, end) for first, end in ranges)
@@ -185,7 +189,7 @@ async def declared_lost(connection: AsyncConnection, log: int) -> Ranges:
     found: list[tuple[int, int]] = []
     for document in await connection.scalars(_DOCUMENTS, {"log": log}):
         with suppress(ValueError, RecursionError):  # `fsck` names one that cannot be read.
-            found.extend(_lost(json.loads(document)).ranges)
+            found.extend(_listed(json.loads(document), _LOST).ranges)
     return Ranges.of(found)
 
 

@@ -178,6 +178,20 @@ class EndRegistrar(_Act, frozen=True, kw_only=True, tag="end-registrar"):
     reason: _Text
 
 
+class ErasePerson(_Act, frozen=True, kw_only=True, tag="erase-person"):
+    """Has a person erased, on a basis of law; an operator carries it out (vault/rights/erasure.py).
+
+    Attributes:
+        log: whether what the log's entries about them say is `kept` until its retention ends, because the law
+            wants it kept, or `erased` too.
+    """
+
+    person: UUID
+    basis: _Text
+    reason: _Text
+    log: Literal["kept", "erased"] = "kept"
+
+
 class DropOrder(_Act, frozen=True, kw_only=True, tag="drop-order"):
     """Drops an order that waits for a second registrar."""
 
@@ -189,7 +203,7 @@ class DropOrder(_Act, frozen=True, kw_only=True, tag="drop-order"):
 RegisterAct = (
     AdmitBody | CertifyBody | NarrowBody | AmendBody | ReplaceKeys
     | SuspendBody | ReinstateBody | StrikeOffBody | MarkBody | DecideAppeal
-    | AddOfficer | EndOfficer | AddBasis | EndBasis | AddRegistrar | EndRegistrar
+    | AddOfficer | EndOfficer | AddBasis | EndBasis | AddRegistrar | EndRegistrar | ErasePerson
 )  # fmt: skip
 Act = RegisterAct | DropOrder
 _DECODER: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)

@@ -5,19 +5,19 @@ Whoever calls has decided that it may be done (orders.py), and holds the head lo
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 
 from access_log.log import Writing
-from consent import acts, bases, bodies, body_keys, body_scope, conduct, registrars
+from consent import acts, bases, bodies, body_keys, body_scope, conduct, registrars, terms
 from consent.acts import Act, RegisterAct
 from consent.bases import NewBasis
 from consent.bodies import Contact, NewBody, NewOfficer
 from consent.body_scope import Particulars, Scope
 from consent.conduct import Finding
 from consent.errors import InvalidError, StateError
-from consent.journal import Actor
+from consent.journal import Actor, write_register_event
 from consent.oauth.errors import KeysNotFetchedError
 from consent.oauth.jwks_uri import PublishedKeys
 from consent.registrars import NewRegistrar
@@ -59,6 +59,11 @@ async def carry_out(writing: Writing, act: RegisterAct, actor: Actor, codes: Cod
     check(act, codes)
     if isinstance(act, _OfBody):
         return await _body(writing, act, actor)
+    if isinstance(act, acts.ErasePerson):
+        # Decided here, done where the person is (vault/rights/erasure.py). The document names nobody.
+        content = {"basis": terms.text(act.basis, "basis"), "log": act.log}
+        await write_register_event(writing, "erasure.ordered", uuid4(), actor, content)
+        return act.person
     return await _other(writing, act, actor, codes)
 
 

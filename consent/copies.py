@@ -21,11 +21,12 @@ class CopySigner:
 
     Args:
         seed: 32 secret bytes.
+        of: the type of what it signs; none passes for another.
     """
 
-    def __init__(self, seed: bytes) -> None:
+    def __init__(self, seed: bytes, of: str = TYPE) -> None:
         self._key = OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(seed))
-        self._header = {"alg": "Ed25519", "typ": TYPE, "kid": self._key.thumbprint()}
+        self._header = {"alg": "Ed25519", "typ": of, "kid": self._key.thumbprint()}
 
     def sign(self, payload: bytes) -> str:
         """The compact JWS over exactly these bytes (RFC 7515 §7.1)."""

@@ -24,6 +24,8 @@ class Kind(IntEnum):
     FREEZE_BEGUN = 8
     FREEZE_ENDED = 9
     MANDATE_ENDED = 10
+    PERSON_ERASED = 11
+    PERSON_ERASED_WITH_LOG = 12
 
 
 _STANDING = text(
@@ -41,6 +43,8 @@ _STANDING = text(
     " FROM (SELECT DISTINCT ON (subject_id) subject_id, event FROM consent.freeze_event"
     " ORDER BY subject_id, number DESC) AS newest WHERE event = 'begun'"
     " UNION ALL SELECT :mandate, mandate_id, subject_id FROM consent.mandate WHERE ended_at IS NOT NULL"
+    " UNION ALL SELECT CASE WHEN with_log THEN CAST(:with_log AS integer) ELSE :erased END, subject_id,"
+    " subject_id FROM consent.erasure"
 )
 
 
@@ -58,6 +62,8 @@ async def standing(connection: AsyncConnection) -> list[tuple[Kind, UUID, UUID]]
             "registrar": Kind.REGISTRAR_STOOD_DOWN,
             "freeze": Kind.FREEZE_BEGUN,
             "mandate": Kind.MANDATE_ENDED,
+            "erased": Kind.PERSON_ERASED,
+            "with_log": Kind.PERSON_ERASED_WITH_LOG,
         },
     )
     return [(Kind(kind), of, subject) for kind, of, subject in rows]

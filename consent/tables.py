@@ -334,6 +334,17 @@ freeze_event = Table(
     CheckConstraint("event = CASE number % 2 WHEN 1 THEN 'begun' ELSE 'ended' END", name="event"),
 )
 
+# Who was erased, by whose order. The ids lead to nobody any more; the certificate is what was given out.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("order_id", Uuid, comment="null where a restored database lacks it"),
+    Column("with_log", Boolean, nullable=False),
+    Column("erased_at", DateTime(timezone=True), nullable=False),
+    Column("certificate", Text, comment="JWS compact; null where it was done once more after a restore"),
+)
+
 register_event = Table(
     "register_event",
     metadata,

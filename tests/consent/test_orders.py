@@ -102,6 +102,7 @@ def heavy(bank: object, line: object = None) -> dict[str, dict[str, Any]]:
             "purposes": ["court-enforcement"], "categories": ["FIN"],
         },
         "add-registrar": {"name": "Yu", "jwk": OKPKey.generate_key("Ed25519").as_dict(private=False)},
+        "erase-person": {"person": str(uuid4()), "basis": "PIPL 47", "reason": "asked for it"},
     }  # fmt: skip
 
 

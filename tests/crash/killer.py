@@ -317,6 +317,17 @@ ENDING_MONTHS: dict[str, Step] = {
 }
 """Steps of the end of a month, in their order."""
 
+_ERASES = "INSERT INTO consent.erasure"
+ERASING: dict[str, Step] = {
+    "after-consents-are-ended": Commit("after", "INSERT INTO consent.consent_event"),
+    "before-person-is-removed": Statement("before", "DELETE FROM vault.subject"),
+    "before-erasure-is-kept": Call("before", "access_log.endings", "EndingsFile.keep"),
+    "before-erasure-is-committed": Commit("before", _ERASES),
+    "after-erasure-is-committed": Commit("after", _ERASES),
+    "before-certificate": Call("after", "vault.rights.erasure", "erase"),
+}
+"""Steps of the erasure of a person, in their order."""
+
 RECOVERING = (
     "after-head-lock",
     "before-sign",
@@ -334,9 +345,8 @@ def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
     steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
-    (steps | ASSISTING | DROPPING | CLOSING | ROTATING | ENDING_MONTHS)[name].wrap(
-        Trigger(int(nth), Path(armed))
-    )
+    steps |= ASSISTING | DROPPING | CLOSING | ROTATING | ENDING_MONTHS | ERASING
+    steps[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping
 

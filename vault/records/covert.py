@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.belonging import Case
@@ -20,7 +20,7 @@ from access_log.log import STREAM_ID_SIZE, Event, Log, StreamKind, Writing
 from access_log.payload import Payload
 from consent.facts import DelayedNotice
 from consent.permit import Person, QueryRequest
-from vault.records.tables import covert_case, subject
+from vault.records.tables import covert_case, erased_subject, subject
 
 DISCLOSED = "covert case disclosed"
 _AT_A_TIME = 200
@@ -173,7 +173,12 @@ class StreamOwners:
         """The own stream of each of these persons; one that is not known is absent."""
         ids = [found for each in subjects if (found := _id(each)) is not None]
         rows = await connection.execute(
-            select(subject.c.subject_id, subject.c.stream_id).where(subject.c.subject_id.in_(ids))
+            union_all(
+                *(
+                    select(each.c.subject_id, each.c.stream_id).where(each.c.subject_id.in_(ids))
+                    for each in (subject, erased_subject)
+                )
+            )
         )
         return {str(row.subject_id): row.stream_id for row in rows}
 

@@ -126,6 +126,14 @@ record = Table(
     UniqueConstraint("furnisher", "reference", "version"),
 )
 Index("record_by_expiry", record.c.expiry_id)
+# Whose stream a person's was who is erased, for as long as the log says something of them.
+erased_subject = Table(
+    "erased_subject",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("stream_id", LargeBinary, nullable=False, unique=True),
+)
+
 # What lasts longer than the month it hangs on, so that it is found beside all that ends with its month.
 Index(
     "record_to_carry",

@@ -11,6 +11,7 @@ import structlog
 from access_log.endings import Ending
 from access_log.errors import OutsideLockError
 from access_log.log import Writing
+from access_log.stored_log import StoredLog
 from consent import bodies, consents, freeze, mandates, registrars, statutes
 from consent.endings import Kind
 from consent.errors import StateError, UnknownError
@@ -18,6 +19,7 @@ from consent.journal import VAULT
 from consent.permit import Person
 from consent.record import Signer
 from vault.records import subjects
+from vault.rights import erasure
 
 _events = structlog.get_logger()
 
@@ -72,16 +74,21 @@ _APPLY: Final[Mapping[Kind, Callable[[Writing, Ending, Signer], Awaitable[None]]
 }
 
 
-def reapplier(signer: Signer) -> Callable[[Writing, Sequence[Ending]], Awaitable[int]]:
+_ERASURES: Final = frozenset({Kind.PERSON_ERASED, Kind.PERSON_ERASED_WITH_LOG})
+
+
+def reapplier(signer: Signer, log: StoredLog) -> Callable[[Writing, Sequence[Ending]], Awaitable[int]]:
     """Who sees to it, in the transaction of `writing`, that each object stands as its ending says.
 
     Args:
         signer: Signs the copies of consent records.
+        log: The log that they are done again in.
     """
 
     async def apply(writing: Writing, endings: Sequence[Ending]) -> int:
         done = 0
-        for ending in endings:
+        # Whoever was erased comes first: nothing is written into their stream any more.
+        for ending in sorted(endings, key=lambda one: one.kind not in _ERASURES):
             try:
                 kind = Kind(ending.kind)
             except ValueError:
@@ -90,7 +97,11 @@ def reapplier(signer: Signer) -> Callable[[Writing, Sequence[Ending]], Awaitable
                     "program does not know: start the one that wrote it, or a newer one"
                 ) from None
             try:
-                await _APPLY[kind](writing, ending, signer)
+                if kind in _ERASURES:
+                    with_log = kind is Kind.PERSON_ERASED_WITH_LOG
+                    await erasure.remove_again(writing, log, ending.subject, with_log=with_log)
+                else:
+                    await _APPLY[kind](writing, ending, signer)
             except (StateError, UnknownError):
                 continue  # It stands so already, or was lost altogether: nothing can rest on it.
             done += 1

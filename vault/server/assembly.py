@@ -48,6 +48,7 @@ from vault.records.month_ends import MonthEnds
 from vault.records.neighbours import Neighbours
 from vault.records.signers import LogSigners
 from vault.records.watch import Measures
+from vault.rights.erasure import CERTIFICATE
 from vault.rights.holds import held
 from vault.rights.reapply import reapplier
 from vault.server import endings
@@ -126,6 +127,11 @@ def month_ends(vault: Vault) -> MonthEnds:
         logs=vault.logs,
         holding=holding,
     )
+
+
+def certifier(vault: Vault) -> CopySigner:
+    """Who signs certificates of erasure."""
+    return CopySigner(vault.keys.system(CONSENT_SIGNING), CERTIFICATE)
 
 
 def measures(settings: Settings, catalogue: Catalogue) -> Measures:
@@ -276,11 +282,11 @@ async def open_closing(
             references=_references(
                 settings, open_one.origin, await _keys_before(settings, engine, keys, open_one.number)
             ),
-            endings=_endings(settings, keys, open_one.number, open_one.origin),
+            endings=_endings(settings, engine, keys, open_one.number, open_one.origin),
         )
         new = Log(
             **_stored(settings, engine, keys, open_one.number + 1, successor),
-            endings=_endings(settings, keys, open_one.number + 1, successor),
+            endings=_endings(settings, engine, keys, open_one.number + 1, successor),
         )
         if settings.witness_mode == "sync":
             for log in (old, new):
@@ -315,13 +321,14 @@ async def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys) -> Log:
         references=_references(
             settings, settings.log_origin, await _keys_before(settings, engine, keys, number)
         ),
-        endings=_endings(settings, keys, number, settings.log_origin),
+        endings=_endings(settings, engine, keys, number, settings.log_origin),
     )
 
 
-def _endings(settings: Settings, keys: VaultKeys, number: int, origin: str) -> Endings:
+def _endings(settings: Settings, engine: AsyncEngine, keys: VaultKeys, number: int, origin: str) -> Endings:
     file = EndingsFile(settings.endings_of(number, origin), origin)
-    return Endings(file, reapplier(CopySigner(keys.system(CONSENT_SIGNING))))
+    log = StoredLog(**_stored(settings, engine, keys, number, origin))
+    return Endings(file, reapplier(CopySigner(keys.system(CONSENT_SIGNING)), log))
 
 
 async def _keys_before(

@@ -69,7 +69,7 @@ class Scene:
 
     async def reapply(self, *endings: Ending) -> int:
         async with self.vault.log.writing() as writing:
-            return await reapplier(self.vault.keeper.signer)(writing, endings)
+            return await reapplier(self.vault.keeper.signer, self.vault.log)(writing, endings)
 
     def kept(self) -> Sequence[Ending]:
         assert self.vault.log.endings is not None

@@ -26,6 +26,7 @@ from vault.server.cli import (
     docs,
     doctor,
     enrolling,
+    erasing,
     expiring,
     flags,
     hold,
@@ -69,6 +70,7 @@ app.add_typer(authorization.app, name="authorization")
 app.add_typer(cases.app, name="cases")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(consent.app, name="consent")
+app.add_typer(erasing.app, name="erase")
 app.add_typer(flags.app, name="flags")
 app.add_typer(hold.app, name="hold")
 app.add_typer(keys.app, name="keys")

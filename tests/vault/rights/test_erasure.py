@@ -1,0 +1,215 @@
+"""Erasure: what it takes, what it leaves, what forbids it; and that the log says so and still verifies."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from access_log.fsck import Report, examine_log
+from access_log.publishing import publish
+from consent import acts, consents, mandates
+from consent.acts import ErasePerson
+from consent.endings import Kind, standing
+from consent.errors import StateError, UnknownError
+from consent.handing_in import hand_in
+from consent.mandates import NewMandate, Relation, Right
+from consent.oauth import jose
+from consent.statements import Agreement, Order, content_digest
+from tests.consent.registers import OPERATOR, Registered, new_consent, register_all
+from tests.faults.dumps import dump, restored
+from tests.faults.test_reimported import run
+from tests.flows.serving import SERVE
+from tests.vault.people import ENROLLED, OTHER, enrol, find, person
+from vault.crypto.errors import CryptoError
+from vault.records.covert import StreamOwners
+from vault.rights import holds
+from vault.rights.accesses import accesses
+from vault.rights.erasure import CERTIFICATE, Signers, erase
+from vault.rights.own_records import own_records
+from vault.server.assembly import Vault, certifier, open_vault
+from vault.server.embedded import EmbeddedDatabase
+
+FINAL = date(2030, 1, 31)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A vault with two persons, of whom one is to be erased, and two registrars."""
+
+    vault: Vault
+    registered: Registered
+    subject: UUID
+    stream: bytes
+
+    async def ordered(self, log: str = "kept") -> UUID:
+        """The order of two registrars."""
+        act = ErasePerson(person=self.subject, basis="PIPL 47", reason="asked for it", log=log)  # type: ignore[arg-type]
+        order, content, vault = uuid4(), acts.write(act), self.vault
+        first, second = self.registered.first, self.registered.second
+        async with vault.log.writing() as writing:
+            stated = Order.of(vault.profile.issuer, order, first.registrar_id, writing.now, content)
+            done = await hand_in(writing, first.sign(stated), vault.profile.issuer, vault.codes)
+            assert done.state == "waiting"
+        with pytest.raises(StateError, match="waits for another registrar"):
+            await self.erase(order)
+        async with vault.log.writing() as writing:
+            agreed = Agreement(
+                vault=vault.profile.issuer,
+                order=order,
+                registrar=second.registrar_id,
+                at=writing.now,
+                content_sha256=content_digest(content),
+            )
+            await hand_in(writing, second.sign(agreed), vault.profile.issuer, vault.codes)
+        return order
+
+    async def erase(self, order: UUID) -> str:
+        vault = self.vault
+        return await erase(
+            vault.log, vault.logs, Signers(vault.keeper.signer, certifier(vault)), order, FINAL
+        )
+
+    async def left(self) -> dict[str, int]:
+        """Rows that lead to the person, by table."""
+        async with self.vault.engine.connect() as connection:
+            tables = ("vault.subject", "vault.identifier", "vault.record", "vault.erased_subject")
+            found = {
+                table: int(
+                    await connection.scalar(
+                        text(f"SELECT count(*) FROM {table} WHERE subject_id = :id"), {"id": self.subject}
+                    )
+                    or 0
+                )
+                for table in tables
+            }
+            streams = text("SELECT count(*) FROM access_log.stream WHERE stream_id = :stream")
+            found["access_log.stream"] = int(await connection.scalar(streams, {"stream": self.stream}) or 0)
+            return {table: count for table, count in found.items() if count}
+
+
+async def examined(vault: Vault) -> Report:
+    report = await examine_log(
+        vault.log, altered=(CryptoError,), retention_years=10, owners=StreamOwners(), roots=vault.roots
+    )
+    assert report.sound, report.findings
+    return report
+
+
+@pytest.fixture
+async def scene(vault: Vault) -> Scene:
+    registered = await register_all(vault.log)
+    await enrol(vault, registered.bank, ENROLLED, OTHER)
+    row, other = await person(vault, ENROLLED), await person(vault, OTHER)
+    async with vault.log.writing() as writing:
+        await consents.grant(writing, row.person, new_consent(registered.bank), vault.keeper)
+        await mandates.give(
+            writing, row.person, other.person, NewMandate(Relation.LAWYER, frozenset(Right), 30)
+        )
+    await own_records(vault.log, vault.keys, row.person.subject_id)
+    return Scene(vault, registered, row.person.subject_id, row.person.stream_id)
+
+
+def certified(scene: Scene, certificate: str) -> dict[str, Any]:
+    """What a certificate says, after its signature verified under the published key."""
+    unverified = jose.take_apart(certificate)
+    assert unverified.header["typ"] == CERTIFICATE
+    keys = jose.KeySet({"keys": [scene.vault.keeper.signer.public_key()]})
+    return dict(keys.verify(unverified))
+
+
+@pytest.mark.parametrize("log", ["kept", "erased"])
+async def test_a_person_is_erased_and_the_log_still_verifies(scene: Scene, log: str) -> None:
+    vault = scene.vault
+    async with vault.engine.connect() as connection:
+        seen = await accesses(connection, vault.logs, scene.subject)
+    before = await examined(vault)
+    order = await scene.ordered(log)
+    certificate = await scene.erase(order)
+    gone = {} if log == "erased" else {"vault.erased_subject": 1, "access_log.stream": 1}
+    assert await scene.left() == gone
+    assert await find(vault, ENROLLED) is None
+    assert await find(vault, OTHER) is not None
+    assert await own_records(vault.log, vault.keys, scene.subject) == ([], None)
+    async with vault.engine.connect() as connection:
+        assert await accesses(connection, vault.logs, scene.subject) == []
+        (consent,) = await consents.of_person(connection, scene.subject)
+        (mandate,) = await mandates.of_person(connection, scene.subject)
+        assert mandate.ended_at is not None
+        ended = {(kind, of) for kind, of, _ in await standing(connection)}
+    assert consent.events[-1].event == "withdrawn"
+    kind = Kind.PERSON_ERASED_WITH_LOG if log == "erased" else Kind.PERSON_ERASED
+    assert (kind, scene.subject) in ended
+    # Two entries more: the consent and the mandate were ended before.
+    payloads = len(seen) + 2 if log == "erased" else 0
+    report = await examined(vault)
+    assert report.entries > before.entries
+    assert (report.lost, report.unplaced) == (payloads, payloads)
+    says = certified(scene, certificate)
+    assert (says["order"], says["person"], says["basis"]) == (str(order), str(scene.subject), "PIPL 47")
+    assert says["erased"] == {"subject_key": True, "identifiers": 1, "records": 2, "payloads": payloads}
+    assert says["log"] == {"origin": vault.log.origin, "payloads": log}
+    assert len(says["kept"]) == (2 if log == "erased" else 3)
+    assert says["final_on"] == FINAL.isoformat()
+    # The same command gives the same certificate, and erases nobody twice.
+    assert await scene.erase(order) == certificate
+    async with vault.log.writing() as writing:
+        assert writing.head.size == report.entries
+
+
+async def test_a_legal_hold_forbids_it(scene: Scene) -> None:
+    vault = scene.vault
+    order = await scene.ordered()
+    async with vault.log.writing() as writing:
+        hold = await holds.place(writing, holds.Order("person", scene.subject, "a suit", "court 7"), OPERATOR)
+    with pytest.raises(StateError, match="legal hold"):
+        await scene.erase(order)
+    assert (await scene.left())["vault.record"] == 2
+    async with vault.log.writing() as writing:
+        await holds.lift(writing, hold, OPERATOR)
+    await scene.erase(order)
+    assert "vault.record" not in await scene.left()
+
+
+async def test_only_an_order_to_erase_somebody_known_is_carried_out(scene: Scene) -> None:
+    with pytest.raises(UnknownError):
+        await scene.erase(uuid4())
+    vault, first = scene.vault, scene.registered.first
+    suspend = acts.SuspendBody(body=scene.registered.bank, reason="an audit")
+    async with vault.log.writing() as writing:
+        other = Order.of(vault.profile.issuer, uuid4(), first.registrar_id, writing.now, acts.write(suspend))
+        await hand_in(writing, first.sign(other), vault.profile.issuer, vault.codes)
+    with pytest.raises(StateError, match="something else"):
+        await scene.erase(other.order)
+    order = await scene.ordered()
+    await scene.erase(order)
+    again = await scene.ordered()
+    with pytest.raises(UnknownError, match="not known"):
+        await scene.erase(again)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("log", ["kept", "erased"])
+async def test_a_restored_database_has_nobody_again_who_was_erased(
+    scene: Scene, log: str, postgres: EmbeddedDatabase, database_name: str, tmp_path: Path
+) -> None:
+    vault = scene.vault
+    backup = dump(postgres, database_name, tmp_path / "nightly.dump")
+    await scene.erase(await scene.ordered(log))
+    await publish(vault.log, tmp_path / "published")
+    with restored(postgres, backup, vault.settings) as older:
+        command = (SERVE[0], "log", "reimport", str(tmp_path / "published"), "--json")
+        done = await asyncio.to_thread(run, older, *command)
+        assert done.returncode == 0, done.stderr
+        async with open_vault(older, str(older.database_url)) as again:
+            back = replace(scene, vault=again)
+            assert (await back.left()).keys() == (
+                set() if log == "erased" else {"vault.erased_subject", "access_log.stream"}
+            )
+            assert await find(again, ENROLLED) is None
+            assert await find(again, OTHER) is not None
+            await examined(again)
