@@ -5,17 +5,19 @@ What the server says in words is never repeated: it may quote what it was sent.
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 
 from vault.crypto.errors import ProviderRefusedError, ProviderUnavailableError
 
+_TOKEN: Final = "X-Vault-Token"  # noqa: S105 -- the name of a header
 _LARGEST: Final = 64 * 1024 * 1024
 _LONGEST_TOKEN: Final = 8192
 _CONNECTIONS: Final = 16
@@ -36,39 +38,111 @@ class ServerFailedError(ProviderUnavailableError):
     """The server failed (500): two changes met in its storage, for instance. The next try may pass."""
 
 
+class Login(Protocol):
+    """Where the token comes from."""
+
+    @property
+    def named(self) -> str:
+        """What it is called in messages."""
+        ...
+
+    async def token(self, server: "OpenBaoServer", refused: str | None = None) -> str:
+        """A token; another one than was refused just now, if there is one.
+
+        Raises:
+            ProviderUnavailableError: There is none now.
+        """
+        ...
+
+
 class TokenFile:
     """A token somebody keeps fresh in a file: an agent, a timer, an operator. Read again when it changes."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = path
         self._seen: tuple[int, int, int] | None = None
         self._token = ""
 
-    def read(self) -> str:
-        """The token.
+    @property
+    def named(self) -> str:
+        """By its path."""
+        return f"the token in {self._path}"
 
-        Raises:
-            ProviderUnavailableError: The file is missing, open to others, or holds no token.
-        """
+    async def token(self, server: "OpenBaoServer", refused: str | None = None) -> str:
+        """What the file holds now. See `Login.token`."""
+        del server, refused
         try:
-            status = self.path.stat()
+            status = self._path.stat()
             seen = (status.st_mtime_ns, status.st_ino, status.st_size)
             if seen != self._seen:
-                if status.st_mode & 0o077:
-                    raise ProviderUnavailableError(
-                        f"the token file {self.path} can be read by others than its owner: chmod 600 it"
-                    )
-                with self.path.open("rb") as file:
-                    token = file.read(_LONGEST_TOKEN).strip()
-                if not token or not token.isascii() or not token.decode("ascii").isprintable():
-                    raise ProviderUnavailableError(f"the token file {self.path} holds no token: renew it")
-                self._token, self._seen = token.decode("ascii"), seen
+                self._token, self._seen = _secret(self._path, "token"), seen
         except OSError as error:
             raise ProviderUnavailableError(
-                f"the token file {self.path} cannot be read ({error.strerror}): name the file with the key "
+                f"the token file {self._path} cannot be read ({error.strerror}): name the file with the key "
                 "server's token in CREDITVAULT_OPENBAO_TOKEN_FILE"
             ) from None
         return self._token
+
+
+class AppRole:
+    """A role of the vault's own, which logs in by itself whenever it has no token that is accepted.
+
+    Args:
+        role_id: Of the role, no secret.
+        secret_id: File with its secret id, read at each login.
+    """
+
+    def __init__(self, role_id: str, secret_id: Path) -> None:
+        self._role_id = role_id
+        self._secret_id = secret_id
+        self._token: str | None = None
+        self._entering = asyncio.Lock()
+
+    @property
+    def named(self) -> str:
+        """By its id."""
+        return f"the token of the role {self._role_id}"
+
+    async def token(self, server: "OpenBaoServer", refused: str | None = None) -> str:
+        """The token of the last login, or of a new one. See `Login.token`."""
+        async with self._entering:
+            if self._token is None or self._token == refused:
+                self._token = await self._log_in(server)
+            return self._token
+
+    async def _log_in(self, server: "OpenBaoServer") -> str:
+        try:
+            secret = _secret(self._secret_id, "secret id")
+        except OSError as error:
+            raise ProviderUnavailableError(
+                f"the file {self._secret_id} cannot be read ({error.strerror}): name the file with the "
+                "secret id of the role in CREDITVAULT_OPENBAO_SECRET_ID_FILE"
+            ) from None
+        token = await server.log_in({"role_id": self._role_id, "secret_id": secret})
+        if token is None:
+            raise ProviderUnavailableError(
+                f"the key server {server.url} does not accept the role {self._role_id} with the secret id in "
+                f"{self._secret_id}: make a new one, or see CREDITVAULT_OPENBAO_ROLE_ID"
+            )
+        return token
+
+
+def _secret(path: Path, what: str) -> str:
+    """One line of a private file.
+
+    Raises:
+        OSError: It cannot be read.
+        ProviderUnavailableError: Others can read it, or it holds no such thing.
+    """
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_mode & 0o077:
+            raise ProviderUnavailableError(
+                f"the {what} file {path} can be read by others than its owner: chmod 600 it"
+            )
+        secret = file.read(_LONGEST_TOKEN).strip()
+    if not secret or not secret.isascii() or not secret.decode("ascii").isprintable():
+        raise ProviderUnavailableError(f"the {what} file {path} holds no {what}: renew it")
+    return secret.decode("ascii")
 
 
 class OpenBaoServer:
@@ -76,7 +150,7 @@ class OpenBaoServer:
 
     Args:
         url: Its address, such as `https://bao.example:8200`.
-        token: Where the token is.
+        login: Where the token comes from.
         ca_file: Certificates to trust in place of the system's.
         namespace: Sent as `X-Vault-Namespace`.
         timeout: Seconds one request may take.
@@ -88,14 +162,14 @@ class OpenBaoServer:
     def __init__(
         self,
         url: str,
-        token: TokenFile,
+        login: Login,
         *,
         ca_file: Path | None = None,
         namespace: str | None = None,
         timeout: float = 5.0,
     ) -> None:
         self.url = url.rstrip("/")
-        self._token = token
+        self._login = login
         self._timeout = timeout
         headers = {"X-Vault-Request": "true"}
         if namespace is not None:
@@ -122,23 +196,37 @@ class OpenBaoServer:
         Raises:
             ProviderUnavailableError: It does not answer, is sealed, or does not accept the token.
         """
-        token = self._token.read()
-        answer = await self._ask(method, path, content, headers, token)
-        if answer.status == HTTPStatus.FORBIDDEN and self._token.read() != token:
-            answer = await self._ask(method, path, content, headers, self._token.read())
+        token = await self._login.token(self)
+        answer, _ = await self._ask(method, path, content, {**(headers or {}), _TOKEN: token})
+        if answer.status == HTTPStatus.FORBIDDEN and (other := await self._login.token(self, token)) != token:
+            answer, _ = await self._ask(method, path, content, {**(headers or {}), _TOKEN: other})
         if answer.status == HTTPStatus.FORBIDDEN:
             raise ProviderUnavailableError(
-                f"the key server {self.url} does not let us {method} {path}: the token in "
-                f"{self._token.path} has ended, its policy lacks a rule of deploy/openbao-policy.hcl, or "
+                f"the key server {self.url} does not let us {method} {path}: "
+                f"{self._login.named} has ended, its policy lacks a rule of deploy/openbao-policy.hcl, or "
                 "CREDITVAULT_OPENBAO_MOUNT names another engine"
             )
+        self._require_answer(answer)
+        return answer
+
+    async def log_in(self, content: Mapping[str, str]) -> str | None:
+        """Logs a role in; its token, or None if it was refused.
+
+        Raises:
+            ProviderUnavailableError: The server does not answer now.
+        """
+        answer, auth = await self._ask("POST", "auth/approle/login", content, {})
+        self._require_answer(answer)
+        token = auth.get("client_token")
+        return token if isinstance(token, str) else None
+
+    def _require_answer(self, answer: Answer) -> None:
         if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ServerFailedError(f"the key server {self.url} failed (500): its own log says why")
         if answer.status > HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _PASSING:
             raise ProviderUnavailableError(
                 f"the key server {self.url} cannot answer now ({_PASSING.get(answer.status, answer.status)})"
             )
-        return answer
 
     async def health(self) -> None:
         """Return if it is unsealed and accepts the token; a token that ends soon is renewed on the way.
@@ -170,12 +258,10 @@ class OpenBaoServer:
         method: str,
         path: str,
         content: Mapping[str, Any] | None,
-        headers: Mapping[str, str] | None,
-        token: str,
-    ) -> Answer:
-        request = self._client.build_request(
-            method, f"{self.url}/v1/{path}", json=content, headers={**(headers or {}), "X-Vault-Token": token}
-        )
+        headers: Mapping[str, str],
+    ) -> tuple[Answer, Mapping[str, Any]]:
+        """The answer, and what it says of a login."""
+        request = self._client.build_request(method, f"{self.url}/v1/{path}", json=content, headers=headers)
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._client.send(request, stream=True)
@@ -192,20 +278,22 @@ class OpenBaoServer:
             raise ProviderUnavailableError(f"the key server {self.url} answers with more than was asked for")
         return self._read(response.status_code, received)
 
-    def _read(self, status: int, received: bytes) -> Answer:
+    def _read(self, status: int, received: bytes) -> tuple[Answer, Mapping[str, Any]]:
         try:
             document = json.loads(received) if received else {}
             data = document.get("data") or {}
+            auth = document.get("auth") or {}
             errors = document.get("errors") or ()
-            if not isinstance(data, dict) or not all(isinstance(each, str) for each in errors):
+            members = isinstance(data, dict) and isinstance(auth, dict)
+            if not members or not all(isinstance(each, str) for each in errors):
                 raise TypeError  # noqa: TRY301 -- told like every other answer that is none
         except (ValueError, TypeError, AttributeError):
             if status >= HTTPStatus.BAD_REQUEST:
-                return Answer(status, {}, ())  # A proxy's page: the status says enough.
+                return Answer(status, {}, ()), {}  # A proxy's page: the status says enough.
             raise ProviderUnavailableError(
                 f"what answers at {self.url} is no OpenBao: see CREDITVAULT_OPENBAO_URL"
             ) from None
-        return Answer(status, data, tuple(errors))
+        return Answer(status, data, tuple(errors)), auth
 
 
 _PASSING: Final = {

@@ -7,7 +7,7 @@ from vault.crypto.held import HeldKeys, KeyHolder
 from vault.crypto.journal import Journal
 from vault.crypto.keyring import FileKeyring
 from vault.crypto.openbao import Transit
-from vault.crypto.openbao_server import OpenBaoServer, TokenFile
+from vault.crypto.openbao_server import AppRole, Login, OpenBaoServer, TokenFile
 from vault.crypto.provider import KeyProvider
 from vault.errors import VaultError
 from vault.records.keys import ROOT
@@ -155,17 +155,29 @@ def _hardware(settings: Settings) -> KeyHolder:
 def _key_server(settings: Settings) -> Transit:
     if settings.openbao_url is None:
         raise ProviderSettingsError("no key server is named: set CREDITVAULT_OPENBAO_URL to its address")
-    token = settings.openbao_token_path
-    if token is None:
-        raise ProviderSettingsError(
-            "no token for the key server is named: set CREDITVAULT_OPENBAO_TOKEN_FILE to a file of mode 0600 "
-            "with it"
-        )
     server = OpenBaoServer(
         settings.openbao_url,
-        TokenFile(token),
+        _login(settings),
         ca_file=settings.openbao_ca_file,
         namespace=settings.openbao_namespace,
         timeout=settings.openbao_timeout_seconds,
     )
     return Transit(server, settings.openbao_mount, settings.openbao_prefix)
+
+
+def _login(settings: Settings) -> Login:
+    if settings.openbao_role_id is not None:
+        secret_id = settings.openbao_secret_id_path
+        if secret_id is None:
+            raise ProviderSettingsError(
+                "no secret id for the role is named: set CREDITVAULT_OPENBAO_SECRET_ID_FILE to a file of "
+                "mode 0600 with it"
+            )
+        return AppRole(settings.openbao_role_id, secret_id)
+    token = settings.openbao_token_path
+    if token is None:
+        raise ProviderSettingsError(
+            "no token for the key server is named: set CREDITVAULT_OPENBAO_TOKEN_FILE to a file of mode 0600 "
+            "with it, or CREDITVAULT_OPENBAO_ROLE_ID"
+        )
+    return TokenFile(token)

@@ -168,6 +168,16 @@ class Settings(BaseSettings):
         description="File (mode 0600) with the token, which an agent may renew: it is read again when it "
         "changes. Unset: the systemd credential `creditvault-openbao-token`.",
     )
+    openbao_role_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="In place of a token: the id of an AppRole, with which the vault logs in by itself.",
+    )
+    openbao_secret_id_file: Path | None = Field(
+        None,
+        description="File (mode 0600) with the secret id of that role. Unset: the systemd credential "
+        "`creditvault-openbao-secret-id`.",
+    )
     openbao_ca_file: Path | None = Field(
         None, description="PEM file of the authority that signed its certificate. Unset: the system's."
     )
@@ -408,6 +418,11 @@ class Settings(BaseSettings):
     def openbao_token_path(self) -> Path | None:
         """Where the key server's token is; None if nothing says."""
         return self.openbao_token_file or _credential("creditvault-openbao-token")
+
+    @property
+    def openbao_secret_id_path(self) -> Path | None:
+        """Where the secret id of the role is; None if nothing says."""
+        return self.openbao_secret_id_file or _credential("creditvault-openbao-secret-id")
 
     @property
     def pkcs11_pin_path(self) -> Path | None:

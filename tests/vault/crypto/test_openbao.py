@@ -69,6 +69,35 @@ async def test_a_token_that_ends_soon_is_renewed_on_the_way(openbao: OpenBao, tm
     await server.close()
 
 
+async def test_a_role_logs_in_by_itself_whenever_it_must(
+    place: Place, openbao: OpenBao, tmp_path: Path
+) -> None:
+    if "approle/" not in openbao.ask("GET", "sys/auth"):
+        openbao.ask("POST", "sys/auth/approle", {"type": "approle"})
+    role = "auth/approle/role/vault"
+    openbao.ask("POST", role, {"token_policies": ["creditvault"], "token_ttl": "1h"})
+    role_id = openbao.ask("GET", f"{role}/role-id")["data"]["role_id"]
+    secret_file = tmp_path / "secret-id"
+    secret = openbao.ask("POST", f"{role}/secret-id", {})["data"]
+    secret_file.write_text(secret["secret_id"] + "\n")
+    secret_file.chmod(0o600)
+    async with opened(place, openbao_role_id=role_id, openbao_secret_id_file=secret_file) as keys:
+        await keys.create("root")
+        wrapped = await keys.wrap("root", SECRET, b"")
+        openbao.ask("PUT", "sys/leases/revoke-prefix/auth/approle/login", {})
+        assert await keys.unwrap("root", wrapped, b"") == SECRET
+        accessor = secret["secret_id_accessor"]
+        openbao.ask("POST", f"{role}/secret-id-accessor/destroy", {"secret_id_accessor": accessor})
+        openbao.ask("PUT", "sys/leases/revoke-prefix/auth/approle/login", {})
+        with pytest.raises(ProviderUnavailableError, match=f"does not accept the role {role_id}"):
+            await keys.unwrap("root", wrapped, b"")
+        secret_file.write_text(openbao.ask("POST", f"{role}/secret-id", {})["data"]["secret_id"])
+        assert await keys.unwrap("root", wrapped, b"") == SECRET
+    with pytest.raises(ProviderSettingsError, match="CREDITVAULT_OPENBAO_SECRET_ID_FILE"):
+        async with opened(place, openbao_role_id=role_id):
+            pass
+
+
 @pytest.mark.parametrize("setting", ["openbao_mount", "openbao_url", "openbao_ca_file"])
 async def test_a_wrong_setting_is_named_and_is_no_destroyed_key(
     place: Place, tmp_path: Path, setting: str

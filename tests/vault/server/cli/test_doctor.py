@@ -226,3 +226,26 @@ def test_root_and_missing_sign_in_are_warned_of(
     creditvault.set(demo=None)
     found = _checks(creditvault)
     assert found["user"][0] == found["sign-in"][0] == WARN
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked"), [("openbao", "CREDITVAULT_OPENBAO_URL"), ("pkcs11", "CREDITVAULT_PKCS11_LIBRARY")]
+)
+def test_what_holds_the_keys_is_looked_at_by_its_name(
+    creditvault: CommandLine, monkeypatch: pytest.MonkeyPatch, provider: str, asked: str
+) -> None:
+    monkeypatch.setenv("CREDITVAULT_KEY_PROVIDER", provider)
+    found = _checks(creditvault)
+    assert found[provider][0] == FAIL
+    assert asked in found[provider][1]
+    assert "keyring" not in found
+
+
+@pytest.mark.parametrize("provider", ["openbao", "soft_token"])
+def test_a_provider_that_answers_is_sound(
+    creditvault: CommandLine, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, provider: str
+) -> None:
+    for name, value in request.getfixturevalue(provider).settings("creditvault-doctor").items():
+        monkeypatch.setenv(f"CREDITVAULT_{name.upper()}", str(value))
+    state, says = _checks(creditvault)["openbao" if provider == "openbao" else "pkcs11"]
+    assert (state, says) == (OK, "the key provider answers, and has no root key yet")
