@@ -1,7 +1,11 @@
 """The key provider the settings name, opened and closed again."""
 
+import functools
+import getpass
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from vault.crypto.held import HeldKeys, KeyHolder
 from vault.crypto.journal import Journal
@@ -109,7 +113,7 @@ def keyring(settings: Settings) -> FileKeyring:
 
 
 def passphrase(settings: Settings) -> str:
-    """The keyring's passphrase.
+    """The keyring's passphrase; where none is named, a terminal is asked for that of a keyring there is.
 
     Raises:
         PassphraseMissingError: no passphrase is named, or its file cannot be read.
@@ -120,11 +124,19 @@ def passphrase(settings: Settings) -> str:
         raise PassphraseMissingError(
             f"the passphrase file {settings.passphrase_file} cannot be read: {error.strerror}"
         ) from None
+    if not found and settings.keyring_path.exists() and sys.stdin is not None and sys.stdin.isatty():
+        found = _asked(settings.keyring_path)
     if not found:
         raise PassphraseMissingError(
             "no passphrase for the keyring: set CREDITVAULT_PASSPHRASE_FILE to a file of mode 0600 with it"
         )
     return found
+
+
+@functools.cache
+def _asked(keyring_path: Path) -> str:
+    """What is typed, without an echo, once for a command however often it opens the keyring."""
+    return getpass.getpass(f"Passphrase of {keyring_path}: ")
 
 
 def _holder(settings: Settings) -> KeyHolder:
