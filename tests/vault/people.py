@@ -19,7 +19,12 @@ UNKNOWN = 5001
 
 async def enrol(vault: Vault, body_id: UUID, *persons: int) -> None:
     """One credit contract for each of these invented persons."""
-    rows = read_ndjson(BytesIO("\n".join(map(contract, persons)).encode()))
+    await hand_in(vault, body_id, *map(contract, persons))
+
+
+async def hand_in(vault: Vault, body_id: UUID, *lines: str) -> None:
+    """Submissions, every one of which is taken."""
+    rows = read_ndjson(BytesIO("\n".join(lines).encode()))
     furnisher = Furnisher(body_id, str(body_id), "furnisher")
     results = [one async for one in vault.intake.take_in(rows, furnisher)]
     assert all(getattr(one, "new", False) for one in results), results

@@ -30,7 +30,7 @@ from vault.crypto.envelopes import SubjectKey
 from vault.crypto.journal import for_job
 from vault.records import quality, store, subjects
 from vault.records.choose import DOCUMENT
-from vault.records.identities import IdentitySealer
+from vault.records.identities import ENROLLED, IdentitySealer
 from vault.records.key_versions import RetiredKeyError
 from vault.records.keys import VaultKeys
 from vault.records.quality import Counts, Measure
@@ -40,6 +40,7 @@ from vault.records.store import NewSubject, Place
 from vault.records.submission import Accepted, Notice, Rejected, Submission
 
 CHUNK: Final = 256
+SUPERSEDED: Final = "record superseded"
 _ATTEMPTS: Final = 8
 _REFERENCE, _NOTICE, _CONSENT, _SUPERSEDES = "_reference", "_notice", "_consent", "_supersedes"
 
@@ -390,7 +391,7 @@ def _event(person: Person, submission: Submission, furnisher: Furnisher, added: 
     payload = Payload.create(
         EntryType.RECORD,
         {
-            "event": "record enrolled" if submission.supersedes is None else "record superseded",
+            "event": ENROLLED if submission.supersedes is None else SUPERSEDED,
             "actor": furnisher.actor,
             "actor_role": furnisher.actor_role,
             "body": str(furnisher.body_id),

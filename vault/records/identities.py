@@ -24,6 +24,7 @@ from vault.records.keys import VaultKeys
 from vault.records.sealing import FIRST_VERSION, NewRecord, RecordFrame, seal_record
 
 IDENTITY: Final = "IDN"
+ENROLLED: Final = "record enrolled"
 SCHEME: Final = store.IDENTITY_MARK
 """The sealed field that holds the number's scheme, and marks the record that the vault itself keeps."""
 
@@ -135,7 +136,7 @@ def _payload(person: Person, record: NewRecord) -> Payload:
     return Payload.create(
         EntryType.RECORD,
         {
-            "event": "record enrolled",
+            "event": ENROLLED,
             "actor": VAULT.name,
             "actor_role": VAULT.role,
             "object": [[str(record.record_id), record.version, record.frame.category]],

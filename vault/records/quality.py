@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vault.records.submission import Notice, Submission
@@ -114,6 +114,13 @@ async def months_of(connection: AsyncConnection, body_id: UUID, most: int) -> li
         counted: dict[str, int] = getattr(found.setdefault(month, QualityMonth(month)), measure)
         counted[key] = records
     return list(found.values())
+
+
+async def totals(connection: AsyncConnection) -> dict[Measure, int]:
+    """Everything ever counted, of all bodies together."""
+    table = furnishing_count.c
+    rows = await connection.execute(select(table.measure, func.sum(table.records)).group_by(table.measure))
+    return {Measure(measure): int(records) for measure, records in rows}
 
 
 def _age(submission: Submission, today: date) -> str:

@@ -23,7 +23,7 @@ from vault.registers.api import registers_router
 from vault.server.assembly import Vault
 from vault.server.description import describe
 from vault.server.desk.api import desk_router
-from vault.server.metrics import expiry_metrics, witness_metrics, worker_metrics
+from vault.server.metrics import expiry_metrics, furnishing_metrics, witness_metrics, worker_metrics
 from vault.server.middleware import RequestBoundary
 from vault.server.portal.router import open_portal
 from vault.server.recovery import Recovery
@@ -139,7 +139,8 @@ def _add_operation(app: FastAPI, vault: Vault) -> None:
         summary="Prometheus metrics of all workers",
     )
     async def metrics() -> Response:
-        """Counts and times by route, and how the witnesses stand; nothing about persons."""
+        """Counts and times by route, how the witnesses stand, what was handed in; nothing about persons."""
         content = worker_metrics(shared_counts()) + await witness_metrics(vault.engine, vault.log.number)
         content += await expiry_metrics(vault.engine, vault.catalogue)
+        content += await furnishing_metrics(vault.engine)
         return Response(content, media_type=CONTENT_TYPE_LATEST)

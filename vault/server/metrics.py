@@ -5,7 +5,7 @@ witnesses are asked by other processes too, so their numbers are read from the d
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, get_args
@@ -21,6 +21,8 @@ from access_log.witness import remembered
 from access_log.witness.remembered import Failures, Standing
 from consent.expiring import Expiring, Kind, expiring
 from vault.catalogue import Catalogue
+from vault.records import quality
+from vault.records.quality import Measure
 
 _SOON: Final = timedelta(days=30)
 
@@ -82,6 +84,32 @@ async def expiry_metrics(engine: AsyncEngine, catalogue: Catalogue) -> bytes:
     try:
         async with engine.connect() as connection:
             found = _Expiring(await expiring(connection, _SOON, now=now, today=catalogue.today(now)))
+    except SQLAlchemyError:
+        return b""
+    registry = CollectorRegistry()
+    registry.register(found)
+    return generate_latest(registry)
+
+
+class _Furnished(Collector):
+    def __init__(self, totals: Mapping[Measure, int]) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterable[Metric]:
+        """New, corrected and rejected ones, of all bodies together."""
+        furnished = CounterMetricFamily(
+            "creditvault_furnished_records", "Records handed in, by what became of them.", labels=["became"]
+        )
+        for measure in (Measure.ENROLLED, Measure.CORRECTED, Measure.REJECTED):
+            furnished.add_metric([measure], self._totals.get(measure, 0))
+        return (furnished,)
+
+
+async def furnishing_metrics(engine: AsyncEngine) -> bytes:
+    """What was handed in, in the Prometheus text format; nothing while the database does not answer."""
+    try:
+        async with engine.connect() as connection:
+            found = _Furnished(await quality.totals(connection))
     except SQLAlchemyError:
         return b""
     registry = CollectorRegistry()

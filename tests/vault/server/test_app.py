@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from vault.problems import ALL
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Document = dict[str, Any]
-_OPEN = ("/v1/bodies", "/v1/catalogue", "/v1/consent-keys", "/v1/consent-record-schema")
-"""Routes of the API that need no credentials."""
+_OPEN = ("/v1/bodies", "/v1/catalogue", "/v1/consent-keys", "/v1/consent-record-schema", "/v1/registers")
+"""Routes of the API that need no token; registrars sign what they hand in."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -210,6 +211,7 @@ async def test_numbers_count_routes_and_name_nobody(shared: Served) -> None:
     ):
         assert after[place] == before.get(place, 0) + 1
     assert response.headers["content-type"].startswith("text/plain")
+    assert re.search(r'creditvault_furnished_records_total{became="enrolled"} [3-9]', response.text)
     assert 'creditvault_expiring_soon{kind="authorization"} 0.0' in response.text
     for value in (court.query["subject"]["number"], str(shared.world.cast["court"].body_id)):
         assert value not in response.text

@@ -11,9 +11,11 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from access_log.entry import EntryType
+from consent.journal import VAULT
 from vault.catalogue import Catalogue
 from vault.records import covert
 from vault.records.choose import category_of
+from vault.records.enrol import SUPERSEDED
 from vault.records.resealing import RESEALED
 from vault.rights import access_cases, assistance, inspected, material
 from vault.rights.accesses import Access
@@ -164,6 +166,7 @@ _SUPPORTING: Final[Mapping[str, str]] = {
     "notice": "Proof that you were told",
     "consent": "Your written consent to its collection",
     "scheme": "Kind of identity number",
+    "supersedes": "In the place of an earlier version",
 }
 _SOMEBODY: Final = "An organization"
 _RANGE: Final = re.compile(r"(\d\w?)-(?=\d)")
@@ -306,8 +309,7 @@ class Words:
             return "An answer about you was stopped and never left the vault"
         event = str(access.details.get("event"))
         if access.type is EntryType.RECORD:
-            kinds = ", ".join(self.category(code) for code in _categories(access.details.get("object")))
-            return f"{body} handed in a record: {kinds}"
+            return self._recorded(access, body, event)
         if access.type is EntryType.KEY:
             return _KEYS.get(event, event.capitalize())
         by_others = {"representative": _REPRESENTED, assistance.CLERK: _AT_A_DESK}
@@ -316,6 +318,13 @@ class Words:
         # A clerk's role as registered may be any word: only what `assistance` itself calls so counts.
         said = own if event in (assistance.ASSISTED, assistance.REFUSED) else by_others.get(role, own)
         return said[event].format(body=body) if event in said else event.capitalize()
+
+    def _recorded(self, access: Access, body: str, event: str) -> str:
+        kinds = ", ".join(self.category(code) for code in _categories(access.details.get("object")))
+        if access.details.get("actor_role") == VAULT.role:
+            return f"This vault recorded who you are: {kinds}"
+        again = " again, in the place of an earlier version" if event == SUPERSEDED else ""
+        return f"{body} handed in a record{again}: {kinds}"
 
     def today(self, now: datetime) -> date:
         """The legal date."""

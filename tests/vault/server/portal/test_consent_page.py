@@ -125,6 +125,7 @@ async def test_whoever_was_unknown_consents_like_everybody_and_is_known_then(sit
         row = await person(site.vault, UNKNOWN)
         page = await browser.get("/accesses?show=everything")
         assert "You gave Second Example Bank your consent" in page.text
+        assert "This vault recorded who you are: Identity" in page.text
         # Their number, which they signed in with, and nothing else.
         assert fictitious_identity(UNKNOWN)[0] in (await browser.get("/records")).text
     async with site.vault.engine.connect() as connection:

@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +14,7 @@ from access_log.merkle import leaf_hash
 from access_log.payload import Payload
 from consent.bodies import Contact, add_body
 from tests.consent.registers import OPERATOR, new_body
-from tests.vault.people import ENROLLED, OTHER, person
+from tests.vault.people import ENROLLED, OTHER, contract, hand_in, person
 from tests.vault.server.portal.conftest import Site
 from vault.rights.accesses import accesses
 from vault.server.portal import pages
@@ -65,6 +66,19 @@ async def test_everything_in_the_log_is_there_when_asked_for(site: Site) -> None
     assert "You looked at your records" in page.text
     assert "You gave Second Example Bank your consent" in page.text
     assert "handed in a record: Credit contract" in page.text
+
+
+async def test_a_record_that_was_mended_says_so(site: Site) -> None:
+    mended = {**json.loads(contract(ENROLLED)), "supersedes": {"version": 1, "reason": "error"}}
+    mended["fields"]["type"] = "housing"
+    await hand_in(site.vault, site.cast["furnisher"].body_id, json.dumps(mended))
+    async with site.browser() as browser:
+        records = (await browser.sign_in(ENROLLED, "/records")).text
+        page = await browser.get("/accesses?show=everything")
+    assert "housing" in records
+    assert "vehicle" not in records
+    assert "In the place of an earlier version version: 1, reason: error" in records
+    assert "handed in a record again, in the place of an earlier version: Credit contract" in page.text
 
 
 async def test_the_proof_offered_on_a_page_verifies_offline(site: Site, tmp_path: Any) -> None:
