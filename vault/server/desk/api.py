@@ -289,6 +289,7 @@ def _add(router: APIRouter, vault: Vault, route: _Route) -> None:
         methods=["POST"],
         name="desk-" + route.path.strip("/"),
         response_model=None,
+        response_class=HTMLResponse if route.answered is None else JSONResponse,
         responses={200: good, **_PROBLEMS},
         summary=route.summary,
         openapi_extra={
