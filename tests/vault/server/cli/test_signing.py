@@ -1,15 +1,19 @@
 """Four eyes from the command line: what two registrars must do, no shell and no one registrar does alone."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from tests.consent.registers import USCC, jwks
+from tests.vault.people import enrol, person
 from tests.vault.server.commands import CommandLine
+from vault.server.assembly import open_vault
+from vault.server.portal.fictitious import fictitious_identity
 
 SIXTEEN = "91999999MA00000268"
 
@@ -150,3 +154,37 @@ def test_a_vault_that_is_not_there_is_named(registry: Registry) -> None:
     ):
         line = registry.command.refused("registrar", "sign", act, *registry.signing(0), "--server", server)
         assert words in line
+
+
+def test_a_person_is_erased_by_two_registrars_and_an_operator(registry: Registry) -> None:
+    command, person = registry.command, _somebody(registry.command)
+    why = ("--basis", "PIPL 47", "--reason", "asked for it")
+    ordered = command.good("erase", "order", str(person), *why, "--with-log", *registry.signing(0))
+    order = ordered["order"]
+    assert "waits for another registrar" in command.refused("erase", "carry-out", order)
+    assert command.good("registrar", "agree", order, *registry.signing(1))["state"] == "done"
+    who = registry.file("person.txt", f"demo-id {fictitious_identity(1)[0]}\n")
+    hold = command.good("hold", "place", "--person", who, "--reason", "a suit", "--reference", "order 7")
+    assert "a legal hold stands" in command.refused("erase", "carry-out", order)
+    assert command("hold", "lift", hold["hold"]).code == 0
+    file = registry.folder / "erased.jws"
+    assert "the certificate is in" in command("erase", "carry-out", order, "--certificate", str(file)).out
+    says = command("erase", "carry-out", order, "--json").json()
+    assert (says["order"], says["person"]) == (order, str(person))
+    assert says["log"]["payloads"] == "erased"
+    # The same certificate, however often it is asked for.
+    assert command("erase", "carry-out", order).out.strip() == file.read_text()
+    assert command.good("log", "fsck")["sound"]
+    assert command.good("log", "audit-streams")["sound"]
+    assert command.good("log", "endings")["kinds"]["person_erased_with_log"] == 1
+
+
+def _somebody(command: CommandLine) -> UUID:
+    """A person with a record."""
+
+    async def met() -> UUID:
+        async with open_vault(command.settings, str(command.settings.database_url)) as vault:
+            await enrol(vault, uuid4(), 1)
+            return (await person(vault, 1)).person.subject_id
+
+    return asyncio.run(met())
