@@ -4,16 +4,21 @@ What is shown for an unknown time hangs on a month some way ahead (`Catalogue.ro
 what lasts longer than its month: the same record key, wrapped under the person's key and a later month's
 (FORMAT 5). Fields and key check stay, so a query under way opens either row; a row that changed meanwhile is
 left to the next look. It may be killed and repeated.
+
+The other way about, what is shown no more before its time (a version that was corrected, a record annulled or
+repaired) does not hang on its own month for years: it is wrapped under the rolling month, if that is earlier.
+Until then a leak of it can be traced and a dispute about it decided. Older copies of its row open until the
+month it hung on ends, or backups have aged out (FORMAT, decisions).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from vault.catalogue import Catalogue
@@ -35,6 +40,14 @@ _DUE = text(
     " AND (r.display_until IS NULL"
     " OR extract(year FROM r.display_until) * 100 + extract(month FROM r.display_until) > r.expiry_id)"
     " AND (r.display_until IS NULL OR r.display_until >= :today)"
+    " AND r.record_id <> ALL(CAST(:stuck AS uuid[])) LIMIT :most"
+)
+_SHOWN_NO_MORE = text(
+    "SELECT r.subject_id, r.record_id, r.version, r.expiry_id, r.wrapped_key, r.key_check,"
+    " s.wrapped_key AS subject_key"
+    " FROM vault.record r JOIN vault.subject s ON s.subject_id = r.subject_id"
+    # The index record_shown_no_more holds just these.
+    " WHERE (r.superseded OR r.state IN ('annulled', 'repaired')) AND r.expiry_id > :rolling"
     " AND r.record_id <> ALL(CAST(:stuck AS uuid[])) LIMIT :most"
 )
 _MOVE = text(
@@ -60,10 +73,12 @@ class Carried:
     Attributes:
         records: wrapped anew under a later month.
         stuck: that should have been and do not open: none of their months is destroyed.
+        shortened: wrapped anew under an earlier month.
     """
 
     records: int
     stuck: int
+    shortened: int = 0
 
 
 async def hanging(connection: AsyncConnection, month: int, today: date) -> int:
@@ -73,7 +88,7 @@ async def hanging(connection: AsyncConnection, month: int, today: date) -> int:
 
 
 async def carry_forward(engine: AsyncEngine, keys: VaultKeys, catalogue: Catalogue, today: date) -> Carried:
-    """Wraps anew whatever lasts longer than the month it hangs on, if that is near.
+    """Wraps anew whatever lasts longer than the month it hangs on, if that is near; and what is over early.
 
     Args:
         engine: the database.
@@ -84,31 +99,44 @@ async def carry_forward(engine: AsyncEngine, keys: VaultKeys, catalogue: Catalog
     Raises:
         ProviderError: the key provider does not answer; what was moved stays moved.
     """
+    rolling = catalogue.rolling_month(today)
+    asked = {"before": catalogue.carried_before(today), "today": today}
+    carried, stuck = await _rewrap(engine, keys, _DUE, asked, lambda row: _target(row.display_until, rolling))
+    shortened, closed = await _rewrap(engine, keys, _SHOWN_NO_MORE, {"rolling": rolling}, lambda _: rolling)
+    if stuck or closed:
+        _events.critical("records_not_carried", count=len(stuck) + len(closed))
+    return Carried(carried, len(stuck), shortened)
+
+
+async def _rewrap(
+    engine: AsyncEngine,
+    keys: VaultKeys,
+    found: TextClause,
+    asked: Mapping[str, object],
+    target: Callable[[Row[Any]], int],
+) -> tuple[int, set[UUID]]:
+    """Wraps what a statement finds under the month each is to hang on; how many, and what does not open."""
     carried = 0
     stuck: set[UUID] = set()
-    rolling = catalogue.rolling_month(today)
     job = for_job(f"carry.{uuid4()}")
-    asked = {"before": catalogue.carried_before(today), "today": today, "most": _AT_ONCE}
     while True:
         async with engine.connect() as connection:
-            rows = (await connection.execute(_DUE, {**asked, "stuck": list(stuck)})).all()
+            given = {**asked, "stuck": list(stuck), "most": _AT_ONCE}
+            rows = (await connection.execute(found, given)).all()
         if not rows:
-            break
+            return carried, stuck
         persons = await _persons(keys, rows, job)
-        targets = [_target(row.display_until, rolling) for row in rows]
+        targets = [target(row) for row in rows]
         before = await keys.expiry.load({row.expiry_id for row in rows})
         later = await keys.expiry.keys(set(targets))
         moved = []
-        for row, target in zip(rows, targets, strict=True):
-            new = _rewrapped(row, persons, before, later[target])
+        for row, month in zip(rows, targets, strict=True):
+            new = _rewrapped(row, persons, before, later[month])
             if new is None:
                 stuck.add(row.record_id)
             else:
-                moved.append((row, target, new))
+                moved.append((row, month, new))
         carried += await _move(engine, moved)
-    if stuck:
-        _events.critical("records_not_carried", count=len(stuck))
-    return Carried(carried, len(stuck))
 
 
 def _target(until: date | None, rolling: int) -> int:

@@ -134,6 +134,12 @@ erased_subject = Table(
     Column("stream_id", LargeBinary, nullable=False, unique=True),
 )
 
+# What ended before its time, so that it need not hang on its own month.
+Index(
+    "record_shown_no_more",
+    record.c.expiry_id,
+    postgresql_where=text("superseded OR state = ANY (ARRAY['annulled', 'repaired'])"),
+)
 # What lasts longer than the month it hangs on, so that it is found beside all that ends with its month.
 Index(
     "record_to_carry",

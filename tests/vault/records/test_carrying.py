@@ -78,6 +78,27 @@ async def test_what_is_never_shown_again_ends_with_its_month(enrolled: Vault, ch
     assert left == 202703
 
 
+@pytest.mark.parametrize("change", ["state = 'annulled'", "state = 'repaired'", "superseded = true"])
+async def test_what_is_shown_no_more_before_its_time_is_wrapped_under_an_earlier_month(
+    enrolled: Vault, change: str
+) -> None:
+    subject = (await person(enrolled, 1)).person.subject_id
+    before = await hang(enrolled, subject, "FIN", 203401, date(2034, 1, 15))
+    key = await record_key(enrolled.engine, enrolled.keys, subject, before)
+    async with enrolled.engine.begin() as connection:
+        await connection.execute(
+            text(f"UPDATE vault.record SET {change} WHERE record_id = :id"), {"id": before.record_id}
+        )
+    assert (await carried(enrolled)).shortened == 1
+    async with enrolled.engine.connect() as connection:
+        (after,) = await store.versions(connection, subject, [(before.record_id, before.version)])
+    assert after.expiry_id == enrolled.catalogue.rolling_month(TODAY) == 202803
+    assert (after.sealed, after.key_check) == (before.sealed, before.key_check)
+    again = await record_key(enrolled.engine, enrolled.keys, subject, after)
+    assert again.check() == key.check()
+    assert (await carried(enrolled)).shortened == 0
+
+
 async def test_one_person_whose_key_does_not_open_keeps_nobody_else_back(enrolled: Vault) -> None:
     first, second = [(await person(enrolled, n)).person.subject_id for n in (1, 2)]
     for each in (first, second):

@@ -57,6 +57,8 @@ def _print_due(due: list[DueMonth], *, as_json: bool) -> None:
 
 def _print_ran(ran: Ran) -> None:
     typer.echo(f"{ran.carried.records:,} records carried on to later months")
+    if ran.carried.shortened:
+        typer.echo(f"{ran.carried.shortened:,} that are shown no more moved to an earlier month")
     if ran.carried.stuck:
         typer.echo(f"{ran.carried.stuck:,} do not open and stay: see `creditvault doctor`")
     for done in ran.destroyed:
