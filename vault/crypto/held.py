@@ -281,6 +281,10 @@ class HeldKeys:
             known = self._canaries.setdefault((name, canary.version), canary.value)
             if not hmac.compare_digest(known, canary.value):
                 raise self._lied(name, "authenticates with another key than before")
+            if version is None and any(mac and mac.version != canary.version for mac in found):
+                # Another process made a newer version: one batch never holds two.
+                self._macs.forget(name)
+                return await self.mac_many(name, messages)
             made = dict(zip(missing, macs, strict=True))
             for at, mac in made.items():
                 self._macs.put(places[at], mac)

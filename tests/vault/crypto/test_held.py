@@ -142,6 +142,13 @@ async def test_macs_are_remembered_by_version_too(keys: HeldKeys, holder: Holder
     assert holder.asked == ["mac"] * 3
 
 
+async def test_a_batch_of_macs_never_holds_two_versions(keys: HeldKeys, holder: Holder) -> None:
+    await keys.mac("index", b"before")
+    holder.version = 2
+    macs = await keys.mac_many("index", [b"before", b"after"])
+    assert [mac.version for mac in macs] == [2, 2]
+
+
 async def test_nothing_is_remembered_for_ever_nor_without_end(
     keys: HeldKeys, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,6 +246,7 @@ def maker(place: Place) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 async def test_two_processes_that_create_at_once_lose_no_version(keys: KeyProvider, place: Place) -> None:
     processes = [maker(place) for _ in range(2)]
     await keys.create("shared")
