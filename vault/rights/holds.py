@@ -99,7 +99,7 @@ async def place(writing: Writing, order: Order, actor: Actor) -> UUID:
 
 
 async def lift(writing: Writing, hold_id: UUID, actor: Actor) -> None:
-    """Lifts a hold; the next run of retention removes what is due.
+    """Lifts a hold; retention removes what is due, payloads after the month they were moved to (`holding`).
 
     Raises:
         UnknownError: no such hold stands.

@@ -62,7 +62,7 @@ def place(
 
 @app.command()
 def lift(hold: Annotated[UUID, typer.Argument(metavar="HOLD", help="Id of the hold.")]) -> None:
-    """Lift a hold: what is past its retention goes with the next night's run.
+    """Lift a hold: what is past its retention goes at night, contents with the month they were moved to.
 
     Example: `creditvault hold lift 4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11`
     """
