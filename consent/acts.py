@@ -5,7 +5,7 @@ more, or puts back what was taken away, needs two registrars; what stops somebod
 must not wait for a second one. An authorization has statements of its own (statutes.py).
 """
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from consent.errors import InvalidError
+from consent.mandates import Ground, Right
 
 _Text = Annotated[str, Meta(min_length=1, max_length=2000)]
 _Names = Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=100)]
@@ -192,6 +193,29 @@ class ErasePerson(_Act, frozen=True, kw_only=True, tag="erase-person"):
     log: Literal["kept", "erased"] = "kept"
 
 
+class AppointGuardian(_Act, frozen=True, kw_only=True, tag="appoint-guardian"):
+    """Lets somebody act for a minor, or for a person without capacity, who did not appoint them.
+
+    The ids are those that a registrar learns by naming a person (statements.py): no number stands in an act.
+    """
+
+    person: UUID
+    guardian: UUID
+    ground: Ground
+    rights: Annotated[tuple[Right, ...], Meta(min_length=1, max_length=len(Right))] = tuple(Right)
+    until: Annotated[datetime, Meta(tz=True)]
+    document_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class EndGuardian(_Act, frozen=True, kw_only=True, tag="end-guardian"):
+    """Ends a guardian's mandate."""
+
+    pair: ClassVar[bool] = False
+    person: UUID
+    mandate: UUID
+    reason: _Text
+
+
 class DropOrder(_Act, frozen=True, kw_only=True, tag="drop-order"):
     """Drops an order that waits for a second registrar."""
 
@@ -204,6 +228,7 @@ RegisterAct = (
     AdmitBody | CertifyBody | NarrowBody | AmendBody | ReplaceKeys
     | SuspendBody | ReinstateBody | StrikeOffBody | MarkBody | DecideAppeal
     | AddOfficer | EndOfficer | AddBasis | EndBasis | AddRegistrar | EndRegistrar | ErasePerson
+    | AppointGuardian | EndGuardian
 )  # fmt: skip
 Act = RegisterAct | DropOrder
 _DECODER: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)

@@ -3,23 +3,26 @@
 Whoever calls has decided that it may be done (orders.py), and holds the head lock.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.log import Writing
-from consent import acts, bases, bodies, body_keys, body_scope, conduct, registrars, terms
+from consent import acts, bases, bodies, body_keys, body_scope, conduct, guardians, registrars, terms
 from consent.acts import Act, RegisterAct
 from consent.bases import NewBasis
 from consent.bodies import Contact, NewBody, NewOfficer
 from consent.body_scope import Particulars, Scope
 from consent.conduct import Finding
-from consent.errors import InvalidError, StateError
+from consent.errors import InvalidError, StateError, UnknownError
+from consent.guardians import NewGuardian
 from consent.journal import Actor, write_register_event
 from consent.oauth.errors import KeysNotFetchedError
 from consent.oauth.jwks_uri import PublishedKeys
+from consent.permit import Person
 from consent.registrars import NewRegistrar
 from consent.tables import registrar
 
@@ -28,14 +31,21 @@ SIGNATORIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Codes:
-    """What the catalogue knows: a register would keep anything else, and every query would then fail."""
+class Nameable:
+    """What an act may name: a register would keep anything else, and every query would then fail.
+
+    Attributes:
+        purposes: of the catalogue, like the three behind it.
+        jurisdiction: of the catalogue.
+        person: finds a person by their id; None where there is nobody.
+    """
 
     purposes: Collection[str]
     body_kinds: Collection[str]
     fields: Collection[str]
     categories: Collection[str]
     jurisdiction: str
+    person: Callable[[AsyncConnection, UUID], Awaitable[Person | None]]
 
     def require(self, stated: Collection[str], known: Collection[str], what: str) -> None:
         """Refuses a code the catalogue does not hold.
@@ -47,7 +57,7 @@ class Codes:
             raise InvalidError(f"{what}: the catalogue has no such code; use {', '.join(known)}")
 
 
-async def carry_out(writing: Writing, act: RegisterAct, actor: Actor, codes: Codes) -> UUID:
+async def carry_out(writing: Writing, act: RegisterAct, actor: Actor, nameable: Nameable) -> UUID:
     """Does an act; returns the id of what it is about.
 
     Raises:
@@ -56,7 +66,7 @@ async def carry_out(writing: Writing, act: RegisterAct, actor: Actor, codes: Cod
         InvalidError: a part breaks a rule of the register.
         KeyPolicyError: a key does not meet the profile.
     """
-    check(act, codes)
+    check(act, nameable)
     if isinstance(act, _OfBody):
         return await _body(writing, act, actor)
     if isinstance(act, acts.ErasePerson):
@@ -64,19 +74,21 @@ async def carry_out(writing: Writing, act: RegisterAct, actor: Actor, codes: Cod
         content = {"basis": terms.text(act.basis, "basis"), "log": act.log}
         await write_register_event(writing, "erasure.ordered", uuid4(), actor, content)
         return act.person
-    return await _other(writing, act, actor, codes)
+    if isinstance(act, acts.AppointGuardian | acts.EndGuardian):
+        return await _guardian(writing, act, actor, nameable)
+    return await _other(writing, act, actor, nameable)
 
 
-def check(act: Act, codes: Codes) -> None:
+def check(act: Act, nameable: Nameable) -> None:
     """What can be said of an act without a register.
 
     Raises:
         InvalidError: it names a code that the catalogue does not hold, or an address without keys.
     """
     if isinstance(act, acts.AdmitBody):
-        codes.require([act.kind], codes.body_kinds, "kind")
+        nameable.require([act.kind], nameable.body_kinds, "kind")
     if isinstance(act, acts.AdmitBody | acts.CertifyBody | acts.NarrowBody | acts.AddBasis):
-        codes.require(act.purposes, codes.purposes, "purpose")
+        nameable.require(act.purposes, nameable.purposes, "purpose")
     if isinstance(act, acts.AdmitBody | acts.ReplaceKeys) and act.jwks_uri is not None:
         try:
             # Whether it may be on this very machine is said by who fetches the keys there.
@@ -84,7 +96,7 @@ def check(act: Act, codes: Codes) -> None:
         except KeysNotFetchedError as error:
             raise InvalidError(f"the address of the keys cannot be used: {error}") from error
     if isinstance(act, acts.AddBasis):
-        codes.require(act.categories, codes.categories, "category")
+        nameable.require(act.categories, nameable.categories, "category")
 
 
 _OfBody = (
@@ -135,7 +147,7 @@ async def _other(
     | acts.AddRegistrar
     | acts.EndRegistrar,
     actor: Actor,
-    codes: Codes,
+    nameable: Nameable,
 ) -> UUID:
     """An act on another register."""
     match act:
@@ -145,7 +157,7 @@ async def _other(
             await bodies.stand_down_officer(writing, act.officer, act.reason, actor)
             return act.officer
         case acts.AddBasis():
-            return await bases.add_basis(writing, _new_basis(act, codes.jurisdiction), actor)
+            return await bases.add_basis(writing, _new_basis(act, nameable.jurisdiction), actor)
         case acts.EndBasis():
             await _require_earlier(writing, act)
             await bases.end_basis(writing, act.basis, act.last_day, act.reason, actor)
@@ -156,6 +168,23 @@ async def _other(
             await _require_two_left(writing, act.registrar)
             await registrars.stand_down_registrar(writing, act.registrar, act.reason, actor)
             return act.registrar
+
+
+async def _guardian(
+    writing: Writing, act: acts.AppointGuardian | acts.EndGuardian, actor: Actor, nameable: Nameable
+) -> UUID:
+    """An act on the mandates that registrars give."""
+    person = await nameable.person(writing.connection, act.person)
+    if person is None:
+        raise UnknownError("the vault knows nobody under this id: name the person first")
+    if isinstance(act, acts.EndGuardian):
+        await guardians.end(writing, person, act.mandate, act.reason, actor)
+        return act.mandate
+    guardian = await nameable.person(writing.connection, act.guardian)
+    if guardian is None:
+        raise UnknownError("the vault knows nobody under this id: name the guardian first")
+    new = NewGuardian(act.ground, frozenset(act.rights), act.until, bytes.fromhex(act.document_sha256))
+    return await guardians.appoint(writing, person, guardian, new, actor)
 
 
 def _new_body(act: acts.AdmitBody) -> NewBody:

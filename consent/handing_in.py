@@ -6,7 +6,7 @@ from uuid import UUID
 
 from access_log.log import Writing
 from consent import orders, statutes
-from consent.carrying_out import Codes
+from consent.carrying_out import Nameable
 from consent.errors import StatementError
 from consent.orders import RegisteredOrder
 from consent.statements import Agreement, Approval, Order, Proposal, Revocation, read_statement
@@ -29,14 +29,14 @@ class HandedIn:
     object_id: UUID | None
 
 
-async def hand_in(writing: Writing, compact: str, vault: str, codes: Codes) -> HandedIn:
+async def hand_in(writing: Writing, compact: str, vault: str, nameable: Nameable) -> HandedIn:
     """Does what a statement says, or has it wait.
 
     Args:
         writing: the transaction; its receipts prove what was done.
         compact: the statement, a compact JWS.
         vault: this vault's issuer.
-        codes: what the catalogue knows.
+        nameable: what the catalogue knows.
 
     Raises:
         StatementError: the statement does not hold.
@@ -48,13 +48,13 @@ async def hand_in(writing: Writing, compact: str, vault: str, codes: Codes) -> H
     stated = read_statement(compact).statement
     match stated:
         case Order():
-            return _of_order(await orders.order(writing, compact, vault, codes))
+            return _of_order(await orders.order(writing, compact, vault, nameable))
         case Agreement():
-            return _of_order(await orders.agree(writing, compact, vault, codes))
+            return _of_order(await orders.agree(writing, compact, vault, nameable))
         case Proposal():
             proposed = statutes.read_terms(stated.content)
-            codes.require(proposed.purposes, codes.purposes, "purpose")
-            codes.require(proposed.fields, codes.fields, "field")
+            nameable.require(proposed.purposes, nameable.purposes, "purpose")
+            nameable.require(proposed.fields, nameable.fields, "field")
             await statutes.propose(writing, compact)
             return HandedIn(stated.authorization, "proposed", stated.authorization)
         case Approval():

@@ -1,9 +1,9 @@
 """Mandates: who may act for a person here, in which of the person's rights, from when until when.
 
-A person appoints a representative themselves. A mandate is never changed: it ends by its date, or by an act
-of either of the two, and from that moment on nothing passes under it. Each act under a mandate names both in
-its entry of the log: the person it is about is the subject, the representative the actor. No name is kept:
-the two know a mandate by its number.
+A person appoints a representative themselves; where they cannot, registrars do (guardians.py). A mandate is
+never changed: it ends by its date, or by an act of either of the two, and from that moment on nothing passes
+under it. Each act under a mandate names both in its entry of the log: the person it is about is the subject,
+the representative the actor. No name is kept: the two know a mandate by its number.
 """
 
 from collections.abc import Sequence
@@ -46,6 +46,14 @@ class Relation(StrEnum):
     LAWYER = "lawyer"
     RELATIVE = "relative"
     OTHER = "other"
+    GUARDIAN = "guardian"
+
+
+class Ground(StrEnum):
+    """Why a person cannot appoint anybody, so that registrars do (guardians.py)."""
+
+    MINOR = "minor"
+    INCAPACITY = "incapacity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +115,7 @@ async def give(writing: Writing, person: Person, representative: Person, new: Ne
         StateError: too many mandates of this person stand.
     """
     _check(person, representative, new)
-    given = [one for one in await of_person(writing.connection, person.subject_id) if one.stands(writing.now)]
-    if len(given) >= MOST:
-        raise StateError(f"{MOST} of your mandates stand: end one first")
+    await require_room(writing, person)
     made = Mandate(
         mandate_id=uuid4(),
         subject_id=person.subject_id,
@@ -121,6 +127,23 @@ async def give(writing: Writing, person: Person, representative: Person, new: Ne
         expires_at=writing.now + timedelta(days=new.days),
         ended_at=None,
     )
+    await write(writing, person, made, "mandate.given", Actor.subject(person.subject_id))
+    return made
+
+
+async def require_room(writing: Writing, person: Person) -> None:
+    """Whether the person may have one more mandate.
+
+    Raises:
+        StateError: too many of them stand.
+    """
+    given = [one for one in await of_person(writing.connection, person.subject_id) if one.stands(writing.now)]
+    if len(given) >= MOST:
+        raise StateError(f"{MOST} of this person's mandates stand: end one first")
+
+
+async def write(writing: Writing, person: Person, made: Mandate, event: str, actor: Actor) -> None:
+    """Stores a mandate with its entry in the person's stream."""
     await writing.connection.execute(
         mandate.insert(),
         {
@@ -134,8 +157,7 @@ async def give(writing: Writing, person: Person, representative: Person, new: Ne
             "expires_at": made.expires_at,
         },
     )
-    _write(writing, person, made, "given", Actor.subject(person.subject_id))
-    return made
+    _write(writing, person, made, event, actor)
 
 
 async def end(writing: Writing, person: Person, mandate_id: UUID, actor: Actor) -> None:
@@ -145,11 +167,11 @@ async def end(writing: Writing, person: Person, mandate_id: UUID, actor: Actor) 
         writing: the transaction.
         person: whose representative it appoints.
         mandate_id: which.
-        actor: who ends it: the person, or the representative.
+        actor: who ends it: the person, or the representative; of a guardian's the registrars alone.
 
     Raises:
         UnknownError: the person gave no such mandate.
-        StateError: it does not stand.
+        StateError: it does not stand, or is not theirs to end.
     """
     of_this = (mandate.c.subject_id == person.subject_id) & (mandate.c.mandate_id == mandate_id)
     row = (await writing.connection.execute(select(mandate).where(of_this))).mappings().one_or_none()
@@ -158,8 +180,11 @@ async def end(writing: Writing, person: Person, mandate_id: UUID, actor: Actor) 
     standing = _mandate(row)
     if not standing.stands(writing.now):
         raise StateError("this mandate does not stand")
+    of_registrars = standing.kind is Relation.GUARDIAN
+    if of_registrars and actor.role in ("subject", "representative"):
+        raise StateError("registrars gave this mandate, and end it: turn to them")
     await writing.connection.execute(update(mandate).where(of_this).values(ended_at=writing.now))
-    _write(writing, person, standing, "ended", actor)
+    _write(writing, person, standing, "guardian.ended" if of_registrars else "mandate.ended", actor)
     writing.end(Kind.MANDATE_ENDED, mandate_id, person.subject_id)
 
 
@@ -182,7 +207,7 @@ def use(writing: Writing, person: Person, one: Mandate) -> None:
         person: whom they act for.
         one: the mandate, which stands.
     """
-    _write(writing, person, one, "used", one.actor)
+    _write(writing, person, one, "mandate.used", one.actor)
 
 
 async def of_person(connection: AsyncConnection, subject_id: UUID) -> list[Mandate]:
@@ -205,6 +230,8 @@ async def find(connection: AsyncConnection, representative_id: UUID, mandate_id:
 
 
 def _check(person: Person, representative: Person, new: NewMandate) -> None:
+    if new.kind is Relation.GUARDIAN:
+        raise InvalidError("A guardian is registered by registrars. Choose what else they are to you.")
     if person.subject_id == representative.subject_id:
         raise InvalidError("Nobody represents themselves. State somebody else's identity number.")
     if not new.rights:
@@ -252,7 +279,7 @@ def _write(writing: Writing, person: Person, one: Mandate, event: str, actor: Ac
     payload = Payload.create(
         EntryType.RIGHTS,
         {
-            "event": f"mandate.{event}",
+            "event": event,
             "actor": actor.name,
             "actor_role": actor.role,
             "object": str(one.mandate_id),

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log.log import Writing
 from consent import acts, carrying_out, statements, terms
 from consent.acts import Act, DropOrder
-from consent.carrying_out import SIGNATORIES, Codes, carry_out
+from consent.carrying_out import SIGNATORIES, Nameable, carry_out
 from consent.errors import StateError, StatementError, UnknownError
 from consent.journal import Actor, write_register_event
 from consent.registrars import Registrar, require_signatory
@@ -54,14 +54,14 @@ class RegisteredOrder:
     object_id: UUID | None
 
 
-async def order(writing: Writing, compact: str, vault: str, codes: Codes) -> RegisteredOrder:
+async def order(writing: Writing, compact: str, vault: str, nameable: Nameable) -> RegisteredOrder:
     """Takes an order in: it is done at once, or waits for another registrar.
 
     Args:
         writing: the transaction.
         compact: the signed statement.
         vault: this vault's issuer.
-        codes: what the catalogue knows.
+        nameable: what the catalogue knows.
 
     Raises:
         StatementError: the statement does not hold.
@@ -77,7 +77,7 @@ async def order(writing: Writing, compact: str, vault: str, codes: Codes) -> Reg
     act = acts.read(stated.content)
     if await read_order(writing.connection, stated.order) is not None:
         raise StateError("an order with this id exists already: a statement counts once")
-    carrying_out.check(act, codes)
+    carrying_out.check(act, nameable)
     object_id = None
     if act.pair:
         content = {
@@ -87,7 +87,7 @@ async def order(writing: Writing, compact: str, vault: str, codes: Codes) -> Reg
         }
         await write_register_event(writing, "order.placed", stated.order, _as_actor(signatory), content)
     else:
-        object_id = await _do(writing, act, _as_actor(signatory, claimed), codes)
+        object_id = await _do(writing, act, _as_actor(signatory, claimed), nameable)
     await writing.connection.execute(
         register_order.insert(),
         {
@@ -106,7 +106,7 @@ async def order(writing: Writing, compact: str, vault: str, codes: Codes) -> Reg
     return await require_order(writing.connection, stated.order)
 
 
-async def agree(writing: Writing, compact: str, vault: str, codes: Codes) -> RegisteredOrder:
+async def agree(writing: Writing, compact: str, vault: str, nameable: Nameable) -> RegisteredOrder:
     """Another registrar agrees to an order that waits, and it is done.
 
     Raises:
@@ -135,7 +135,7 @@ async def agree(writing: Writing, compact: str, vault: str, codes: Codes) -> Reg
     if not isinstance(ordered.statement, Order) or ordered.statement.content != row["content"]:
         raise StatementError("the stored act is not that of the signed order: order it anew")
     act = acts.read(row["content"])
-    object_id = await _do(writing, act, _both(row, ordered, signatory, claimed), codes)
+    object_id = await _do(writing, act, _both(row, ordered, signatory, claimed), nameable)
     await writing.connection.execute(
         update(register_order)
         .where(register_order.c.order_id == stated.order)
@@ -151,7 +151,7 @@ async def agree(writing: Writing, compact: str, vault: str, codes: Codes) -> Reg
     return await require_order(writing.connection, stated.order)
 
 
-async def by_operator(writing: Writing, act: Act, actor: Actor, codes: Codes) -> UUID:
+async def by_operator(writing: Writing, act: Act, actor: Actor, nameable: Nameable) -> UUID:
     """Does an act on the word of an operator, who signs nothing.
 
     What needs two registrars an operator does only while the vault is set up: until two were registered.
@@ -167,7 +167,7 @@ async def by_operator(writing: Writing, act: Act, actor: Actor, codes: Codes) ->
                 "two registrars are registered, and this act is theirs: order it with --registrar and --key, "
                 "and have another agree with `creditvault registrar agree`"
             )
-    return await _do(writing, act, actor, codes)
+    return await _do(writing, act, actor, nameable)
 
 
 async def read_order(connection: AsyncConnection, order_id: UUID) -> RegisteredOrder | None:
@@ -195,10 +195,10 @@ async def list_orders(connection: AsyncConnection, *, waiting: bool, most: int) 
     return [_order(row) for row in (await connection.execute(query.limit(most))).mappings()]
 
 
-async def _do(writing: Writing, act: Act, actor: Actor, codes: Codes) -> UUID:
+async def _do(writing: Writing, act: Act, actor: Actor, nameable: Nameable) -> UUID:
     if isinstance(act, DropOrder):
         return await _drop(writing, act, actor)
-    return await carry_out(writing, act, actor, codes)
+    return await carry_out(writing, act, actor, nameable)
 
 
 async def _drop(writing: Writing, act: DropOrder, actor: Actor) -> UUID:

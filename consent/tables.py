@@ -314,7 +314,7 @@ mandate = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("ended_at", DateTime(timezone=True), comment="when one of the two ended it"),
     CheckConstraint("representative_id <> subject_id", name="somebody_else"),
-    CheckConstraint("kind IN ('lawyer', 'relative', 'other')", name="kind"),
+    CheckConstraint("kind IN ('lawyer', 'relative', 'other', 'guardian')", name="kind"),
     CheckConstraint(
         "cardinality(rights) > 0 AND rights <@ ARRAY['read', 'withdraw', 'freeze']", name="rights"
     ),

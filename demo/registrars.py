@@ -47,4 +47,4 @@ def keep_keys(cast: Cast, home: Path) -> None:
 async def _hand_in(vault: Vault, cast: Cast, number: int, statement: Statement) -> None:
     private: dict[str, Any] = dict(cast.registrar_keys[number].as_dict(private=True))
     async with vault.log.writing() as writing:
-        await hand_in(writing, sign_statement(private, statement), vault.profile.issuer, vault.codes)
+        await hand_in(writing, sign_statement(private, statement), vault.profile.issuer, vault.nameable)

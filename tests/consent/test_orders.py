@@ -11,22 +11,31 @@ import pytest
 from joserfc.jwk import ECKey, OKPKey
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.log import Log
 from consent import acts, bodies, orders, registrars
 from consent.bases import read_basis
-from consent.carrying_out import Codes
+from consent.carrying_out import Nameable
 from consent.conduct import conduct_file
 from consent.errors import ConsentError, InvalidError, StateError, StatementError, UnknownError
 from consent.handing_in import HandedIn, hand_in
 from consent.journal import digest
+from consent.permit import Person
 from consent.statements import Agreement, Asking, Order, content_digest, read_statement
 from tests.consent.logged import document, newest, payloads
-from tests.consent.registers import OPERATOR, Registered, Signatory, jwks, register_all, registrar
+from tests.consent.registers import OPERATOR, Registered, Signatory, jwks, person, register_all, registrar
 
 VAULT = "https://vault.example"
-CODES = Codes(
-    ("credit-granting", "court-enforcement"), ("bank", "court"), ("FIN.type",), ("FIN", "JUD"), "cn"
+PEOPLE: dict[UUID, Person] = {}
+
+
+async def found(_connection: AsyncConnection, subject_id: UUID) -> Person | None:
+    return PEOPLE.get(subject_id)
+
+
+NAMEABLE = Nameable(
+    ("credit-granting", "court-enforcement"), ("bank", "court"), ("FIN.type",), ("FIN", "JUD"), "cn", found
 )
 OTHER = ECKey.generate_key("P-256")
 
@@ -49,7 +58,7 @@ class Registry:
                 writing.now - changes.get("age", timedelta(0)),
                 json.dumps(act),
             )
-            return await hand_in(writing, who.sign(made), VAULT, CODES)
+            return await hand_in(writing, who.sign(made), VAULT, NAMEABLE)
 
     async def agree(self, order: UUID, by: Signatory | None = None, **changes: Any) -> HandedIn:
         who = by or self.known.second
@@ -63,7 +72,7 @@ class Registry:
                 at=writing.now,
                 content_sha256=content_digest(content),
             )
-            return await hand_in(writing, who.sign(made), VAULT, CODES)
+            return await hand_in(writing, who.sign(made), VAULT, NAMEABLE)
 
     async def body(self, body_id: UUID) -> bodies.Body:
         async with self.log.engine.connect() as connection:
@@ -78,11 +87,15 @@ async def registry(log: Log, owner_url: str) -> AsyncIterator[Registry]:
     async with log.writing() as writing:
         await bodies.suspend_body(writing, known.bank, "an audit", OPERATOR)
     owner = create_engine(owner_url)
+    PEOPLE.clear()
+    PEOPLE.update({one.subject_id: one for one in (await person(log), await person(log))})
     yield Registry(log, known, owner)
     owner.dispose()
 
 
-def heavy(bank: object, line: object = None) -> dict[str, dict[str, Any]]:
+def heavy(
+    bank: object, line: object = None, people: tuple[object, object] = ("", "")
+) -> dict[str, dict[str, Any]]:
     """An act of each kind that needs two registrars."""
     contact = {"address": "1 Road", "contact": "x@example.org"}
     body = {"body": str(bank)}
@@ -100,6 +113,10 @@ def heavy(bank: object, line: object = None) -> dict[str, dict[str, Any]]:
         "add-basis": {
             "code": "law", "title": "Law", "article": "1", "in_force_from": "2024-01-01",
             "purposes": ["court-enforcement"], "categories": ["FIN"],
+        },
+        "appoint-guardian": {
+            "person": str(people[0]), "guardian": str(people[1]), "ground": "minor",
+            "until": "2030-05-13T00:00:00+08:00", "document_sha256": "ab" * 32,
         },
         "add-registrar": {"name": "Yu", "jwk": OKPKey.generate_key("Ed25519").as_dict(private=False)},
         "erase-person": {"person": str(uuid4()), "basis": "PIPL 47", "reason": "asked for it"},
@@ -122,14 +139,19 @@ def light(court: object, judge: object, basis: object) -> dict[str, dict[str, An
 def test_these_are_all_acts() -> None:
     kinds = {kind.__struct_config__.tag: kind.pair for kind in get_args(acts.RegisterAct)}
     assert {name for name, pair in kinds.items() if pair} == set(heavy(""))
-    assert {name for name, pair in kinds.items() if not pair} == {*light("", "", ""), "end-registrar"}
+    assert {name for name, pair in kinds.items() if not pair} == {
+        *light("", "", ""),
+        "end-registrar",
+        "end-guardian",
+    }
 
 
 async def test_no_act_of_weight_is_done_by_one_and_each_by_two(registry: Registry) -> None:
     first, second = registry.known.first, registry.known.second
     async with registry.log.engine.connect() as connection:
         (*_, line) = await conduct_file(connection, registry.known.bank)
-    for name, members in heavy(registry.known.bank, line.event_id).items():
+    one, other = PEOPLE
+    for name, members in heavy(registry.known.bank, line.event_id, (one, other)).items():
         before = await registry.body(registry.known.bank)
         placed = await registry.order({"do": name, **members})
         assert (placed.state, placed.object_id) == ("waiting", None)
@@ -256,14 +278,14 @@ async def test_an_operator_does_acts_of_weight_only_until_two_are_registered(log
     async with log.writing() as writing:
         for number in (0, 1):
             act = acts.AddRegistrar(name=f"R{number}", jwk=public[number])
-            await orders.by_operator(writing, act, OPERATOR, CODES)
+            await orders.by_operator(writing, act, OPERATOR, NAMEABLE)
         with pytest.raises(StateError, match="this act is theirs"):
-            await orders.by_operator(writing, acts.AddRegistrar(name="R2", jwk=public[2]), OPERATOR, CODES)
+            await orders.by_operator(writing, acts.AddRegistrar(name="R2", jwk=public[2]), OPERATOR, NAMEABLE)
         # Nor by ending whoever is registered, and beginning anew.
         for one in await registrars.list_registrars(writing.connection):
             end = acts.EndRegistrar(registrar=one.registrar_id, reason="x")
             with pytest.raises(StateError, match="must always be left"):
-                await orders.by_operator(writing, end, OPERATOR, CODES)
+                await orders.by_operator(writing, end, OPERATOR, NAMEABLE)
 
 
 @pytest.mark.parametrize(
@@ -296,10 +318,10 @@ async def test_a_question_is_no_act(registry: Registry) -> None:
             vault=VAULT, id=uuid4(), registrar=first.registrar_id, at=writing.now, what="bodies"
         )
         with pytest.raises(StatementError, match="changes nothing"):
-            await hand_in(writing, first.sign(question), VAULT, CODES)
+            await hand_in(writing, first.sign(question), VAULT, NAMEABLE)
         for act in (orders.order, orders.agree):
             with pytest.raises(StatementError, match="is no"):
-                await act(writing, first.sign(question), VAULT, CODES)
+                await act(writing, first.sign(question), VAULT, NAMEABLE)
 
 
 async def test_four_eyes_stand_in_the_database_too(registry: Registry) -> None:

@@ -16,14 +16,15 @@ from starlette.responses import JSONResponse
 
 from access_log.log import Log
 from consent import asking
-from consent.carrying_out import Codes
+from consent.carrying_out import Nameable
 from consent.errors import ConsentError, InvalidError, StateError, StatementError, UnknownError
 from consent.handing_in import hand_in
 from consent.oauth.errors import KeyPolicyError
 from consent.registrars import require_signatory
 from consent.statements import read_statement
 from vault.problems import CONFLICT, INVALID, MEDIA_TYPE, NOT_FOUND, STATEMENT, invalid, problem_response
-from vault.registers.schemas import HandedInOut, ReadOut, StatementIn
+from vault.registers.schemas import HandedInOut, PersonOut, ReadOut, StatementIn
+from vault.rights.naming import Names
 
 _JSON: Final = "application/json"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -50,10 +51,11 @@ _PROBLEM_OF: Final = (
 class RegistersApi:
     """What registrars do from their own machines."""
 
-    def __init__(self, log: Log, issuer: str, codes: Codes) -> None:
+    def __init__(self, log: Log, issuer: str, nameable: Nameable, names: Names) -> None:
         self._log = log
+        self._names = names
         self._issuer = issuer
-        self._codes = codes
+        self._codes = nameable
 
     async def hand_in(self, compact: str) -> tuple[HTTPStatus, BaseModel]:
         """Does what a signed statement says; what needs two registrars waits for the other one's (202)."""
@@ -76,13 +78,21 @@ class RegistersApi:
             found=msgspec.to_builtins(found, enc_hook=sorted, order="deterministic")
         )
 
+    async def person(self, compact: str) -> tuple[HTTPStatus, BaseModel]:
+        """The id that acts name a person by; the same for whomever the vault knows and does not. Logged."""
+        named = await self._names.name(compact, self._issuer)
+        return HTTPStatus.OK, PersonOut(
+            person=named.subject_id, of_age_from=named.of_age_from, receipt=named.receipt
+        )
 
-def registers_router(log: Log, issuer: str, codes: Codes) -> APIRouter:
+
+def registers_router(log: Log, issuer: str, nameable: Nameable, names: Names) -> APIRouter:
     """The routes under `/v1/registers`."""
     router = APIRouter(prefix="/v1/registers", tags=["registers"])
-    api = RegistersApi(log, issuer, codes)
+    api = RegistersApi(log, issuer, nameable, names)
     handed_in = {200: HandedInOut, 202: HandedInOut}
     _add(router, "/statements", api.hand_in, handed_in, "Hand in a registrar's statement")
+    _add(router, "/person", api.person, {200: PersonOut}, "Under which id a person is known here")
     _add(router, "/read", api.read, {200: ReadOut}, "Read what of the registers is not public")
     return router
 

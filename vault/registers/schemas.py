@@ -1,5 +1,6 @@
 """What travels over `/v1/registers`: a registrar's statement, and what it came to."""
 
+from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ _COMPACT = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"
 
 
 class StatementIn(Closed):
-    """`POST /v1/registers/statements` and `/v1/registers/read`."""
+    """`POST /v1/registers/statements`, `/v1/registers/person` and `/v1/registers/read`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -49,6 +50,26 @@ class HandedInOut(BaseModel):
     )
     object_id: UUID | None = Field(description="What the act was about or made; null while it waits.")
     receipts: list[str] = Field(description="Of the entries that state it.")
+
+
+class PersonOut(BaseModel):
+    """Under which id a person is known here."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "person": "4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11",
+                    "of_age_from": "2031-05-13",
+                    "receipt": "c2sp.org/tlog-proof@v1\nindex 41\n…",
+                }
+            ]
+        }
+    )
+
+    person: UUID = Field(description="For acts; it tells nobody who the person is.")
+    of_age_from: date = Field(description="The first day on which they are no minor.")
+    receipt: str = Field(description="Of the entry in the person's stream that says who asked.")
 
 
 class ReadOut(BaseModel):

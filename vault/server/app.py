@@ -82,7 +82,7 @@ def build_app(vault: Vault) -> FastAPI:
     for router in portal.routers:
         app.include_router(router)
     app.include_router(register_router(vault.engine))
-    app.include_router(registers_router(vault.log, vault.profile.issuer, vault.codes))
+    app.include_router(registers_router(vault.log, vault.profile.issuer, vault.nameable, vault.names))
     app.include_router(copies_router(vault.keeper.signer))
     app.include_router(covert_router(vault.engine))
     app.include_router(succession_router(vault.log, [each.log for each in vault.closed]))

@@ -26,7 +26,7 @@ from access_log.stored_log import StoredLog
 from access_log.verifier_keys import VerifierKey
 from access_log.web import Website
 from access_log.witness.witnessing import Witnessing, shown, urls_of
-from consent.carrying_out import Codes
+from consent.carrying_out import Nameable
 from consent.copies import CopySigner
 from consent.journal import VAULT
 from consent.oauth.dpop import Nonces
@@ -38,6 +38,7 @@ from consent.record import Keeper
 from vault.catalogue import Catalogue, load_catalogue
 from vault.crypto.blind import CN_RIC, DEMO_ID
 from vault.errors import VaultError
+from vault.records import subjects
 from vault.records.disclose import Disclosure
 from vault.records.enrol import Enrolment
 from vault.records.identities import Identities
@@ -50,6 +51,7 @@ from vault.records.signers import LogSigners
 from vault.records.watch import Measures
 from vault.rights.erasure import CERTIFICATE
 from vault.rights.holds import held
+from vault.rights.naming import Names
 from vault.rights.reapply import reapplier
 from vault.server import endings
 from vault.server.database import application_engine
@@ -95,10 +97,22 @@ class Vault:
     schemes: frozenset[str]
 
     @property
-    def codes(self) -> Codes:
+    def names(self) -> Names:
+        """Who names persons to registrars."""
+        return Names(self.log, self.keys, self.identities, self.catalogue, self.schemes)
+
+    @property
+    def nameable(self) -> Nameable:
         """What acts on registers may name."""
         known = self.catalogue
-        return Codes(known.purposes, known.body_kinds, known.fields, known.categories, known.pack.code)
+        return Nameable(
+            known.purposes,
+            known.body_kinds,
+            known.fields,
+            known.categories,
+            known.pack.code,
+            subjects.read,
+        )
 
     @property
     def logs(self) -> tuple[StoredLog, ...]:

@@ -53,7 +53,7 @@ class Scene:
         first, second = self.registered.first, self.registered.second
         async with vault.log.writing() as writing:
             stated = Order.of(vault.profile.issuer, order, first.registrar_id, writing.now, content)
-            done = await hand_in(writing, first.sign(stated), vault.profile.issuer, vault.codes)
+            done = await hand_in(writing, first.sign(stated), vault.profile.issuer, vault.nameable)
             assert done.state == "waiting"
         with pytest.raises(StateError, match="waits for another registrar"):
             await self.erase(order)
@@ -65,7 +65,7 @@ class Scene:
                 at=writing.now,
                 content_sha256=content_digest(content),
             )
-            await hand_in(writing, second.sign(agreed), vault.profile.issuer, vault.codes)
+            await hand_in(writing, second.sign(agreed), vault.profile.issuer, vault.nameable)
         return order
 
     async def erase(self, order: UUID) -> str:
@@ -182,7 +182,7 @@ async def test_only_an_order_to_erase_somebody_known_is_carried_out(scene: Scene
     suspend = acts.SuspendBody(body=scene.registered.bank, reason="an audit")
     async with vault.log.writing() as writing:
         other = Order.of(vault.profile.issuer, uuid4(), first.registrar_id, writing.now, acts.write(suspend))
-        await hand_in(writing, first.sign(other), vault.profile.issuer, vault.codes)
+        await hand_in(writing, first.sign(other), vault.profile.issuer, vault.nameable)
     with pytest.raises(StateError, match="something else"):
         await scene.erase(other.order)
     order = await scene.ordered()

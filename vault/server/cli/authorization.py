@@ -112,7 +112,7 @@ def propose(
     async def work(vault: Vault) -> UUID:
         scope = await _named(vault, named) if named is not None else _scope(case)
         async with vault.log.writing() as writing:
-            return (await hand_in(writing, signed(scope), vault.profile.issuer, vault.codes)).id
+            return (await hand_in(writing, signed(scope), vault.profile.issuer, vault.nameable)).id
 
     proposed = with_vault(work) if server is None else send(server, "statements", signed(_scope(case)))["id"]
     if as_json:
@@ -223,7 +223,7 @@ def _hand_in(statement: str, server: str | None) -> None:
 
     async def work(vault: Vault) -> None:
         async with vault.log.writing() as writing:
-            await hand_in(writing, statement, vault.profile.issuer, vault.codes)
+            await hand_in(writing, statement, vault.profile.issuer, vault.nameable)
 
     with_vault(work)
 

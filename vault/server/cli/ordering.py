@@ -28,8 +28,8 @@ def ordered(act: Act | Make, signing: Signing | None = None) -> HandedIn:
         statement = None if signing is None else signing.order(vault.profile.issuer, acts.write(made))
         async with vault.log.writing() as writing:
             if statement is not None:
-                return await hand_in(writing, statement, vault.profile.issuer, vault.codes)
-            done = await orders.by_operator(writing, made, operator(), vault.codes)
+                return await hand_in(writing, statement, vault.profile.issuer, vault.nameable)
+            done = await orders.by_operator(writing, made, operator(), vault.nameable)
             return HandedIn(done, "done", done)
 
     return with_vault(work)

@@ -194,6 +194,27 @@ def read(
     print_json(send(server, "read", who.ask(server, what, of))["found"])
 
 
+@app.command()
+def name(
+    person: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A file with `scheme number` of one person.")
+    ],
+    registrar: RegistrarId,
+    key: KeyFile,
+    server: Annotated[str, typer.Option(help="Issuer of the vault, as https://vault.example.")],
+) -> None:
+    """Learn the id by which acts name a person, and when they are of age; it is written into their log.
+
+    The number is read from a file, because every user of a machine can read a command line.
+
+    Example: `creditvault registrar name person.txt --registrar LI --key li.jwk --server https://vault.example`
+    """
+    words = person.read_text(errors="replace").split()
+    if len(words) != len(("scheme", "number")):
+        raise typer.BadParameter("the file holds `scheme number` of one person", param_hint="PERSON")
+    print_json(send(server, "person", signing(registrar, key).name(server, words[0], words[1])))
+
+
 @app.command(name="orders")
 def list_orders(
     every: Annotated[bool, typer.Option("--all", help="Those that were done or dropped, too.")] = False,
@@ -263,7 +284,7 @@ def _here(compact: str | Callable[[Vault], str]) -> HandedIn:
     async def work(vault: Vault) -> HandedIn:
         made = compact(vault) if callable(compact) else compact
         async with vault.log.writing() as writing:
-            return await hand_in(writing, made, vault.profile.issuer, vault.codes)
+            return await hand_in(writing, made, vault.profile.issuer, vault.nameable)
 
     return with_vault(work)
 

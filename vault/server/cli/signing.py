@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import httpx
 import typer
 
-from consent.statements import Agreement, Asking, Order, Statement, content_digest, sign_statement
+from consent.statements import Agreement, Asking, Naming, Order, Statement, content_digest, sign_statement
 from vault.errors import VaultError
 from vault.server.cli.acting import read_json
 
@@ -75,6 +75,19 @@ class Signing:
                 at=datetime.now(UTC),
                 what=what,
                 of=of,
+            )
+        )
+
+    def name(self, issuer: str, scheme: str, number: str) -> str:
+        """Asks under which id a person is known."""
+        return self.sign(
+            Naming(
+                vault=issuer,
+                id=uuid4(),
+                registrar=self.registrar_id,
+                at=datetime.now(UTC),
+                scheme=scheme,
+                number=number,
             )
         )
 

@@ -100,7 +100,7 @@ class MandatePages:
             status=HTTPStatus.OK if mistake is None else HTTPStatus.BAD_REQUEST,
             session=session,
             section="representatives",
-            kinds=list(Relation),
+            kinds=[kind for kind in Relation if kind is not Relation.GUARDIAN],
             rights=list(Right),
             most=LONGEST_DAYS,
             mistake=mistake,

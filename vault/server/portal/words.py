@@ -17,7 +17,7 @@ from vault.records import covert
 from vault.records.choose import category_of
 from vault.records.enrol import SUPERSEDED
 from vault.records.resealing import RESEALED
-from vault.rights import access_cases, assistance, inspected, material
+from vault.rights import access_cases, assistance, inspected, material, naming
 from vault.rights.accesses import Access
 from vault.rights.own_records import OwnRecord
 
@@ -90,6 +90,7 @@ _MANDATE_KINDS: Final[Mapping[str, str]] = {
     "lawyer": "Lawyer",
     "relative": "Relative",
     "other": "Somebody else",
+    "guardian": "Guardian",
 }
 _MANDATE_RIGHTS: Final[Mapping[str, str]] = {
     "read": "see who asked, the records and the consents",
@@ -148,6 +149,9 @@ _CAPACITIES: Final[Mapping[str, str]] = {
 _RIGHTS: Final[Mapping[str, str]] = {
     "own records viewed": "You looked at your records",
     "mandate.given": "You appointed a representative",
+    "guardian.appointed": "Registrars registered a guardian for you",
+    "guardian.ended": "Registrars ended a guardian's mandate",
+    naming.NAMED: "A registrar looked up under which number you are known here",
     "mandate.ended": "You ended a mandate",
     material.GIVEN: "You downloaded the keys of your log",
     covert.DISCLOSED: "{body} had asked about you, and a court let you be told only now",

@@ -52,7 +52,7 @@ def test_every_command_asked_for_is_there() -> None:
             "quality",
         },
         "officer": {"add", "end", "list"},
-        "registrar": {"add", "end", "list", "key", "sign", "hand-in", "agree", "read", "orders"},
+        "registrar": {"add", "end", "list", "key", "sign", "hand-in", "agree", "name", "read", "orders"},
         "basis": {"add", "end", "list"},
         "authorization": {"propose", "approve", "revoke", "list"},
         "log": {
