@@ -37,6 +37,7 @@ class Tally:
     def __init__(self, rejects: Path) -> None:
         self.enrolled = 0
         self.standing = 0
+        self.passed = 0
         self.rejected = 0
         self.reasons: Counter[tuple[str, str, str]] = Counter()
         self._path = rejects
@@ -58,6 +59,10 @@ class Tally:
     def forget(self) -> None:
         """Begins to count anew, after a run that only looked; no row was rejected."""
         self.enrolled = self.standing = 0
+
+    def keep_none(self) -> None:
+        """None of the good rows was enrolled, because of the others."""
+        self.passed, self.enrolled = self.enrolled, 0
 
     def count(self, result: RowResult | Accepted) -> None:
         """Takes one row's result; a rejected row is written with line, column, rule and remedy."""
@@ -131,11 +136,12 @@ def enrol(
         return run.check() if dry_run else await run.row_by_row()
 
     columns = with_vault(work)
-    nothing_done = dry_run or (whole and tally.rejected > 0)
+    if whole and tally.rejected and not dry_run:
+        tally.keep_none()
     if as_json:
-        _print(tally, columns, dry_run=nothing_done, rejects=listed)
+        _print(tally, columns, dry_run=dry_run, rejects=listed)
     else:
-        _tell(tally, columns, dry_run=nothing_done, rejects=listed)
+        _tell(tally, columns, dry_run=dry_run, rejects=listed)
     raise typer.Exit(SOME_REJECTED if tally.rejected else 0)
 
 
@@ -242,6 +248,7 @@ def _print(tally: Tally, columns: Iterable[ColumnReport], *, dry_run: bool, reje
             "dry_run": dry_run,
             "enrolled": tally.enrolled,
             "standing": tally.standing,
+            "passed": tally.passed,
             "rejected": tally.rejected,
             "rejects": str(rejects) if tally.rejected else None,
             "reasons": [
@@ -266,5 +273,7 @@ def _tell(tally: Tally, columns: Iterable[ColumnReport], *, dry_run: bool, rejec
         typer.echo(f"rejected by rule {rule}: {place or 'the whole line'} ({rows:,} rows): {remedy}")
     done = "would be enrolled" if dry_run else "enrolled"
     typer.echo(f"{tally.enrolled:,} {done}, {tally.standing:,} stood already, {tally.rejected:,} rejected")
+    if tally.passed:
+        typer.echo(f"{tally.passed:,} more would pass: none is enrolled while others are rejected")
     if tally.rejected:
         typer.echo(f"rejected rows, with what to do: {rejects}")

@@ -273,7 +273,8 @@ def test_one_bad_row_keeps_the_whole_file_out(
     path = _contracts(tmp_path / "whole.ndjson", change)
     ran = creditvault("enrol", str(path), "--body", furnisher, "--all-or-nothing")
     assert ran.code == 1
-    assert f"{CHUNK + 19} would be enrolled, 0 stood already, 1 rejected" in ran.out
+    assert "0 enrolled, 0 stood already, 1 rejected" in ran.out
+    assert f"{CHUNK + 19} more would pass: none is enrolled while others are rejected" in ran.out
     (rejected,) = map(json.loads, Path(f"{path}.rejects.ndjson").read_text().splitlines())
     assert (rejected["line"], rejected["rule"]) == (change[0] + 1, rule)
     assert creditvault.good("log", "show", "--last", "1")[0]["type"] != "record"
