@@ -65,6 +65,11 @@ _OVERDUE = text(
 _LATE_MONTHS = text(
     "SELECT count(*) FROM vault.expiry_key WHERE destroyed_at IS NULL AND expiry_id < :before"
 )
+_ROTATIONS = text(
+    # One that is complete, or under way: the command takes some hours for a nation, not a day.
+    "SELECT DISTINCT name FROM vault.key_version WHERE emptied_at IS NULL"
+    " AND retired_at <= clock_timestamp() - interval '1 day' ORDER BY name"
+)
 _WORKER = text(
     "SELECT extract(epoch FROM clock_timestamp() - max(last_heartbeat))::float8"
     " FROM jobs.procrastinate_workers"
@@ -222,7 +227,7 @@ def _database(url: str, settings: Settings) -> Iterator[Check]:
     engine = create_engine(url, hide_parameters=True)
     try:
         with engine.connect() as connection:
-            for look in (_role, _append_only, _clock, _newest, _partitions, _worker, _covert):
+            for look in (_role, _append_only, _clock, _newest, _partitions, _worker, _covert, _rotations):
                 yield look(connection)
             yield _months(connection, settings)
     except SQLAlchemyError as error:
@@ -290,6 +295,19 @@ def _covert(connection: Connection) -> Check:
             f"{left} covert cases have ended and their persons were not told: run `creditvault worker`",
         )
     return Check("delayed notice", OK, "nobody is told later than a court allowed")
+
+
+def _rotations(connection: Connection) -> Check:
+    """No rotation of a key was left half done."""
+    names = list(connection.scalars(_ROTATIONS))
+    if names:
+        return Check(
+            "rotations",
+            WARN,
+            f"older versions of {' and '.join(names)} still hold something: run `creditvault keys list`, then"
+            " `creditvault keys rotate` for each, which goes on where it stopped",
+        )
+    return Check("rotations", OK, "none is left half done")
 
 
 def _months(connection: Connection, settings: Settings) -> Check:

@@ -97,7 +97,12 @@ def test_a_version_that_still_holds_something_is_not_destroyed(
     async def take_back(vault: Vault) -> None:
         """A person as an interrupted job leaves them."""
         async with vault.engine.begin() as connection:
-            await connection.execute(text("UPDATE vault.key_version SET emptied_at = NULL"))
+            await connection.execute(
+                text(
+                    "UPDATE vault.key_version SET emptied_at = NULL, made_at = made_at - interval '2 days',"
+                    " retired_at = retired_at - interval '2 days'"
+                )
+            )
             await connection.execute(
                 text(
                     "UPDATE vault.subject SET root_version = 1"
@@ -108,6 +113,9 @@ def test_a_version_that_still_holds_something_is_not_destroyed(
     vault_of(take_back)
     refused = creditvault.refused("keys", "destroy", "root", "1", "--backups-too", "--yes")
     assert "still holds 1 subject keys" in refused
+    (told,) = [one for one in creditvault.good("doctor") if one["name"] == "rotations"]
+    assert told["state"] == "warn"
+    assert "older versions of root still hold something" in told["says"]
     again = creditvault.good("keys", "rotate", "--yes")
     assert (again["version"], again["entry"], again["made_anew"]) == (2, None, 1)
     another = creditvault.good("keys", "rotate", "--yes")
