@@ -38,6 +38,7 @@ class KeyServerAudit:
         self._files = files
         self._mount = mount
         self._prefix = prefix
+        self._opened = self._stated = 0
         self.wrapped: Counter[str] = Counter()
         """Wraps made, by key; counted while it is read."""
         self.checked: Counter[str] = Counter()
@@ -47,7 +48,7 @@ class KeyServerAudit:
         """Every unwrap of a key of the vault, in order.
 
         Raises:
-            AuditLogError: A file cannot be read, or nothing in it is of an audit log.
+            AuditLogError: A file cannot be read, nothing in it is of an audit log, or nothing says what for.
         """
         for path in self._files:
             known = False
@@ -59,6 +60,11 @@ class KeyServerAudit:
                 known = True
                 if entry["type"] == "response" and not entry.get("error"):
                     yield from self._uses(entry, path.name, number)
+            if self._opened and not self._stated:
+                raise AuditLogError(
+                    f"{path} has nothing of what keys were opened for: have the header recorded with `bao "
+                    f"write sys/config/auditing/request-headers/{USES_HEADER} hmac=false` from now on"
+                )
             if not known:
                 raise AuditLogError(
                     f"{path} has no line of a key server's audit log: name the file its device writes"
@@ -77,7 +83,9 @@ class KeyServerAudit:
             self.wrapped[name] += count
             return
         time = int(datetime.fromisoformat(entry["time"]).timestamp() * 1000)
-        uses = [stated(each) for each in _header(request) if each]
+        uses = [stated(each) for each in _header(request)]
+        self._opened += count
+        self._stated += len(uses)
         if None in uses or len(uses) > count:
             yield BadLine(file, number)
             return
@@ -150,4 +158,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _header(request: dict[str, Any]) -> Iterable[str]:
     values = (request.get("headers") or {}).get(USES_HEADER.lower()) or []
-    return [use for value in values for use in str(value).split(", ")]
+    # Where the server was told to hide it, it says nothing.
+    clear = [str(value) for value in values if not str(value).startswith("hmac-")]
+    return [use for value in clear for use in value.split(", ") if use]

@@ -97,6 +97,10 @@ async def test_what_is_opened_beside_the_vault_stands_in_the_key_servers_own_log
         file.unlink()
     _, without = await differences(world, openbao)
     assert set(found) <= set(without)
+    silent = openbao.audit_file.read_text().replace(USES_HEADER.lower(), "x-other")
+    (tmp_path / "silent.log").write_text(silent)
+    with pytest.raises(AuditLogError, match="have the header recorded"):
+        list(KeyServerAudit([tmp_path / "silent.log"], "transit", PREFIX).read())
     (tmp_path / "other.log").write_text("something else\n")
     with pytest.raises(AuditLogError, match="no line of a key server's audit log"):
         list(KeyServerAudit([tmp_path / "other.log"], "transit", PREFIX).read())
