@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import prepared
 from tests.conftest import PASSPHRASE
 from tests.flows.serving import ROOT, at_port, environment, free_port, serving
-from tests.flows.world import opened
 from vault.server.settings import Settings
 
 _SIGN_IN_SECRET = "the secret at the provider"
@@ -30,6 +30,7 @@ def _read(pid: int, name: str) -> bytes:
     return Path(f"/proc/{pid}/{name}").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_a_server_and_its_workers_show_no_secret(vault_settings: Settings, tmp_path: Path) -> None:
     secret = tmp_path / "sign-in-secret"
@@ -44,8 +45,7 @@ async def test_a_server_and_its_workers_show_no_secret(vault_settings: Settings,
     )
     settings.model_fields_set.update({"sign_in_issuer", "sign_in_client", "sign_in_secret_file"})
     assert settings.read_sign_in_secret() == _SIGN_IN_SECRET
-    async with opened(settings, tmp_path):
-        pass
+    await prepared.copy(vault_settings)
     async with serving(settings, tmp_path / "server.log", workers=2) as server:
         parent = psutil.Process(server.pid)
         processes = [server.pid, *(child.pid for child in parent.children(recursive=True))]

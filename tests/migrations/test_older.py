@@ -131,6 +131,7 @@ def test_what_was_taken_away_too_early_is_objected_to(vault_settings: Settings) 
     assert must_be_given(_owner(vault_settings))["vault.flag"] == ["at", "flag_index", "why"]
 
 
+@pytest.mark.slow
 async def test_it_serves_its_persons_and_bodies_as_before(
     older: CommandLine, facts: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -73,7 +73,7 @@ async def _size(roots: RootsLog) -> int:
     return len(await roots_of(roots))
 
 
-@pytest.mark.parametrize("kept", [0, KEPT, 257, ROOTS])
+@pytest.mark.parametrize("kept", [0, KEPT, 257])
 async def test_what_is_missing_comes_back_and_the_log_goes_on(
     roots: RootsLog, owner_url: str, tmp_path: Path, kept: int
 ) -> None:
