@@ -38,7 +38,7 @@ from consent.record import Signer
 from consent.tables import erasure
 from vault.records import store
 from vault.records.tables import access_case, covert_case, erased_subject, identifier, record, subject
-from vault.rights.holds import holds
+from vault.rights.holds import held
 
 CERTIFICATE: Final = "creditvault-erasure"
 """Type of the JWS that a certificate is."""
@@ -244,7 +244,8 @@ async def _require_free(
         StateError: something does.
         UnknownError: there is no such person any more.
     """
-    if any(one.order.object_id == act.person for one in await holds(connection, standing=True)):
+    kept = await held(connection, logs)
+    if act.person in kept.persons:
         raise StateError("a legal hold stands on this person: lift it first (`creditvault hold list`)")
     row = await store.subject(connection, act.person)
     if row is None:
@@ -255,6 +256,8 @@ async def _require_free(
     own: dict[int, list[int]] = {
         each.number: await indexes_of(connection, each, row.person.stream_id, row.created_at) for each in logs
     }
+    if any(set(found) & set(kept.payloads.get(number, ())) for number, found in own.items()):
+        raise StateError("a legal hold stands on a case of theirs: lift it first (`creditvault hold list`)")
     asked = await connection.execute(
         select(access_case.c.log, access_case.c.opened_index).where(access_case.c.state != "answered")
     )

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import text
 
 from access_log.fsck import Report, examine_log
-from access_log.publishing import publish
 from consent import acts, consents, mandates
 from consent.acts import ErasePerson
 from consent.endings import Kind, standing
@@ -25,9 +24,11 @@ from tests.faults.dumps import dump, restored
 from tests.faults.test_reimported import run
 from tests.flows.serving import SERVE
 from tests.vault.people import ENROLLED, OTHER, enrol, find, person
+from tests.vault.rights.conftest import Known
+from tests.vault.rights.test_accesses import query
 from vault.crypto.errors import CryptoError
 from vault.records.covert import StreamOwners
-from vault.rights import holds
+from vault.rights import access_cases, holds
 from vault.rights.accesses import accesses
 from vault.rights.erasure import CERTIFICATE, Signers, erase
 from vault.rights.own_records import own_records
@@ -175,6 +176,25 @@ async def test_a_legal_hold_forbids_it(scene: Scene) -> None:
     assert "vault.record" not in await scene.left()
 
 
+async def test_a_case_that_is_held_or_waits_for_its_answer_forbids_it(scene: Scene) -> None:
+    vault = scene.vault
+    await query(Known(vault, scene.registered.bank))
+    async with vault.engine.connect() as connection:
+        (asked, *_) = await accesses(connection, vault.logs, scene.subject)
+    opened = await access_cases.open_case(vault.log, vault.keys, scene.subject, asked, None)
+    order = await scene.ordered("erased")
+    async with vault.log.writing() as writing:
+        held = holds.Order("case", opened.case_id, "an appeal", "order 18")
+        hold = await holds.place(writing, held, OPERATOR)
+    with pytest.raises(StateError, match="legal hold stands on a case"):
+        await scene.erase(order)
+    async with vault.log.writing() as writing:
+        await holds.lift(writing, hold, OPERATOR)
+    with pytest.raises(StateError, match="not answered"):
+        await scene.erase(order)
+    assert (await scene.left())["vault.record"] == 2
+
+
 async def test_only_an_order_to_erase_somebody_known_is_carried_out(scene: Scene) -> None:
     with pytest.raises(UnknownError):
         await scene.erase(uuid4())
@@ -200,7 +220,10 @@ async def test_a_restored_database_has_nobody_again_who_was_erased(
     vault = scene.vault
     backup = dump(postgres, database_name, tmp_path / "nightly.dump")
     await scene.erase(await scene.ordered(log))
-    await publish(vault.log, tmp_path / "published")
+    published = await asyncio.to_thread(
+        run, vault.settings, SERVE[0], "log", "publish", str(tmp_path / "published")
+    )
+    assert published.returncode == 0, published.stderr
     with restored(postgres, backup, vault.settings) as older:
         command = (SERVE[0], "log", "reimport", str(tmp_path / "published"), "--json")
         done = await asyncio.to_thread(run, older, *command)

@@ -46,7 +46,7 @@ async def test_what_has_expired_is_removed_and_the_rest_stays(vault: Vault) -> N
 
 async def test_a_log_is_published_where_a_folder_is_named(vault: Vault, tmp_path: Path) -> None:
     alone = {job.name for job in every_job(vault)}
-    assert {"heartbeat", "append_roots", "watch", "expire_consents", "warn_of_ends"} <= alone
+    assert {"heartbeat", "append_roots", "watch", "expire_consents", "warn_of_ends", "end_months"} <= alone
     assert not {"publish", "witness"} & alone
     settings = vault.settings.model_copy(update={"publish_dir": tmp_path})
     jobs = {job.name: job for job in every_job(replace(vault, settings=settings))}
