@@ -62,7 +62,11 @@ class OpenBao:
         self._unseal_key = ""
         self.root_token = ""
         self._process = self._started()
-        self._initialize()
+        try:
+            self._initialize()
+        except BaseException:
+            self.kill()  # Nobody else will: a fixture that fails is not torn down.
+            raise
 
     def _started(self) -> subprocess.Popen[bytes]:
         with (self.folder / "server.log").open("ab") as log:
@@ -77,8 +81,11 @@ class OpenBao:
             try:
                 self._http.get("sys/seal-status")
             except httpx.TransportError:
-                assert process.poll() is None, (self.folder / "server.log").read_text()[-2000:]
-                assert time.monotonic() < until, "OpenBao did not start"
+                if process.poll() is not None or time.monotonic() > until:
+                    process.kill()
+                    process.wait()
+                    said = (self.folder / "server.log").read_text()[-2000:]
+                    raise AssertionError(f"OpenBao did not start: {said}") from None
                 time.sleep(0.05)  # a process of other people: nothing else tells that it listens
             else:
                 return process
