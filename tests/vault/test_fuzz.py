@@ -70,6 +70,7 @@ async def credentials(served: Served) -> dict[str, Credentials]:
         "subject": {"scheme": "demo-id", "number": fictitious_identity(1)[0]},
     }
     token = await clerk.statutory_token(assistance)
+    quality = "/v1/records/quality"
     assisting = {
         f"/v1/desk/{path}": partial(clerk.credentials, f"/v1/desk/{path}", token)
         for path in ("accesses", "records", "consents", "withdraw", "freeze", "not-recognised", "print")
@@ -79,6 +80,9 @@ async def credentials(served: Served) -> dict[str, Credentials]:
         **assisting,
         "/v1/me": lambda: {"Cookie": cookies, "X-CSRF-Token": csrf},
         "/v1/queries": lambda: court.client.credentials("/v1/queries", court.token),
+        quality: lambda: furnisher.client.credentials(
+            quality, furnisher.token, furnisher.client.proof("GET", quality, furnisher.token)
+        ),
         "/v1/records": lambda: furnisher.client.credentials("/v1/records", furnisher.token),
     }
 
