@@ -3,9 +3,9 @@
 How the protocol is kept with what PKCS#11 has:
 1. A key is a secret key object, AES for wraps, generic for MACs: sensitive, never extractable. Its label is
    the prefix and the name, its id the version. Objects that may leave the token are no keys of ours.
-2. Nothing in a token is unique, and it has no transactions. So a version is made with an id that says
-   *pending*, nobody uses it, and only when no other object claims the same version does it get its final id.
-   Of two that make one at once at least one sees the other, and withdraws.
+2. Nothing in a token is unique, and it has no transactions. So the processes of a host make and destroy keys
+   one after the other, by a lock file. Against other hosts a version is made with an id that says *pending*,
+   nobody uses it, and only when no other object claims the same version does it get its final id.
 3. Before keys are destroyed, a data object beside them says which version comes next.
 4. A data object marks a token that has keys of ours. Once it was seen, a token without it is away, and no
    key is taken for destroyed.
@@ -21,8 +21,8 @@ import secrets
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -33,6 +33,7 @@ from vault.crypto.errors import ProviderError, ProviderRefusedError, ProviderUna
 from vault.crypto.held import Sealed
 from vault.crypto.journal import Purpose
 from vault.crypto.provider import DestroyPolicy, KeyKind, Mac
+from vault.crypto.replacing import locked
 from vault.crypto.suites import NONCE_SIZE, TAG_SIZE
 
 _LOCK: Final = threading.Lock()
@@ -72,13 +73,15 @@ class HardwareModule:
         token: The label of the token.
         pin_file: The file that holds the PIN of its user.
         prefix: What the labels of this vault's keys begin with; no other vault may share it.
+        beside: The file beside which the lock file stands.
     """
 
-    def __init__(self, library: Path, token: str, pin_file: Path, prefix: str) -> None:
+    def __init__(self, library: Path, token: str, pin_file: Path, prefix: str, beside: Path) -> None:
         self._library = library
         self._token = token
         self._pin_file = pin_file
         self._prefix = prefix
+        self._beside = beside
         self._session: pkcs11.Session | None = None
         self._broken = False
         self._seen = False
@@ -101,7 +104,12 @@ class HardwareModule:
 
     async def create(self, name: str, kind: KeyKind) -> int:
         """Make a new version of a key. See `KeyProvider.create`."""
-        return await self._do(lambda: self._create(name, kind))
+
+        def create() -> int:
+            with self._changing():
+                return self._create(name, kind)
+
+        return await self._do(create)
 
     async def seal(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[Sealed]:
         """Seal many under the newest version. See `KeyHolder.seal`."""
@@ -144,7 +152,12 @@ class HardwareModule:
 
     async def destroy(self, name: str, version: int | None) -> None:
         """Destroy one version of a key, or all. See `KeyProvider.destroy`."""
-        await self._do(lambda: self._destroy(name, version))
+
+        def destroy() -> None:
+            with self._changing():
+                self._destroy(name, version)
+
+        await self._do(destroy)
 
     async def versions(self, name: str) -> tuple[int, ...]:
         """The versions that are left. See `KeyProvider.versions`."""
@@ -180,6 +193,18 @@ class HardwareModule:
                 ) from None
 
     # Everything below runs under the lock.
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Keeps the other processes of this host from changing keys meanwhile (2)."""
+        try:
+            with locked(self._beside):
+                yield
+        except OSError as error:
+            raise ProviderUnavailableError(
+                f"the lock file beside {self._beside} cannot be used ({os.strerror(error.errno or 0)}): give "
+                "this user the right to write there"
+            ) from None
 
     def _opened(self) -> pkcs11.Session:
         """The session, opened anew after a failure."""

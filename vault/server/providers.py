@@ -161,7 +161,13 @@ def _hardware(settings: Settings) -> KeyHolder:
         raise ProviderSettingsError(
             "the package python-pkcs11 is missing: install creditvault[pkcs11]"
         ) from None
-    return HardwareModule(settings.pkcs11_library, settings.pkcs11_token, pin, settings.pkcs11_prefix)
+    return HardwareModule(
+        settings.pkcs11_library,
+        settings.pkcs11_token,
+        pin,
+        settings.pkcs11_prefix,
+        beside=settings.keyring_path,
+    )
 
 
 def _key_server(settings: Settings) -> Transit:
