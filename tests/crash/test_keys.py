@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,7 @@ async def test_a_destruction_killed_at_any_step_is_repeated(vault_settings: Sett
             await _killed(vault_settings, step, nth, "keys", "destroy", ROOT, str(version), "--backups-too")
             async with _started(vault_settings) as vault:
                 assert await _keys(vault) == keys, step
-                await rotating.destroy(vault.log, vault.keys, ROOT, version, VAULT, backups_too=True)
+                await rotating.destroy(vault.log, vault.keys, ROOT, version, VAULT, backups_kept=timedelta())
                 assert await vault.keys.provider.versions(ROOT) == (version + 1,), step
 
 

@@ -18,7 +18,7 @@ Nothing can need it between the two: what was retired is never added to (`key_ve
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from access_log.entry import EntryType
@@ -31,8 +31,6 @@ from vault.records import key_versions
 from vault.records.key_versions import KeyVersion
 from vault.records.keys import FIRST_VERSION, INDEX, ROOT, VaultKeys
 
-BACKUPS_KEPT: Final = timedelta(days=35)
-"""How long backups of the database are kept at most; the older ones need the keys of their time."""
 _KINDS: Final = {ROOT: KeyKind.WRAP, INDEX: KeyKind.MAC}
 
 
@@ -87,7 +85,7 @@ async def rotate(log: Log, keys: VaultKeys, name: str, actor: Actor, *, another:
 
 
 async def destroy(
-    log: Log, keys: VaultKeys, name: str, version: int, actor: Actor, *, backups_too: bool = False
+    log: Log, keys: VaultKeys, name: str, version: int, actor: Actor, *, backups_kept: timedelta
 ) -> int | None:
     """Destroys a version that nothing needs any more.
 
@@ -97,7 +95,8 @@ async def destroy(
         name: `ROOT` or `INDEX`.
         version: a retired one.
         actor: who destroys it.
-        backups_too: also where backups of the database that may still be kept need it: they are lost with it.
+        backups_kept: how long backups of the database are kept, which need the keys of their time; no time at
+            all if those that need it may be lost with it.
 
     Returns:
         Index of the entry that says so; None where it was logged before, and only the provider was told.
@@ -117,7 +116,7 @@ async def destroy(
                     f"version {version} of the key {name} stays: in this vault it makes the digests of "
                     "references, too"
                 )
-            await _require_unneeded(writing, name, version, found, backups_too=backups_too)
+            await _require_unneeded(writing, name, version, found, backups_kept=backups_kept)
             await key_versions.note_destroyed(writing.connection, name, version)
             entry = _add_entry(writing, "key.destroyed", name, version, actor)
     await keys.provider.destroy(name, version)
@@ -125,7 +124,7 @@ async def destroy(
 
 
 async def _require_unneeded(
-    writing: Writing, name: str, version: int, found: KeyVersion | None, *, backups_too: bool
+    writing: Writing, name: str, version: int, found: KeyVersion | None, *, backups_kept: timedelta
 ) -> None:
     if found is None:
         raise RotationError(f"there is no version {version} of the key {name}: see `creditvault keys list`")
@@ -141,18 +140,13 @@ async def _require_unneeded(
             f"version {version} of the key {name} still holds {' and '.join(held)}: rotate the key again, "
             "which goes on with them"
         )
-    until = not_needed_from(found.emptied_at)
-    if not backups_too and writing.now < until:
+    until = found.emptied_at + backups_kept
+    if writing.now < until:
         raise RotationError(
             f"backups of the database made before {found.emptied_at:%Y-%m-%d %H:%M} UTC need version "
             f"{version} of the key {name}: destroy it after {until:%Y-%m-%d}, or with --backups-too if none "
             "of them is kept"
         )
-
-
-def not_needed_from(emptied_at: datetime) -> datetime:
-    """From when on no backup that is kept needs a version."""
-    return emptied_at + BACKUPS_KEPT
 
 
 def _add_entry(writing: Writing, event: str, name: str, version: int, actor: Actor) -> int:

@@ -1,6 +1,7 @@
 """The index key rotated: everybody is found throughout, nobody is made twice, and old versions can go."""
 
 import asyncio
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
@@ -74,7 +75,7 @@ async def test_everybody_is_found_while_it_goes_on_and_nobody_is_made_twice(
     assert await _versions(vault) == {2}
     assert await _ids(vault) == before
     assert await find(vault, 77) is None
-    await rotating.destroy(vault.log, vault.keys, INDEX, 1, VAULT, backups_too=True)
+    await rotating.destroy(vault.log, vault.keys, INDEX, 1, VAULT, backups_kept=timedelta())
     assert await _ids(vault) == before
     assert await find(vault, 77) is None
     assert (await blind(vault, ENROLLED)).older == ()
@@ -89,7 +90,7 @@ async def test_who_has_no_sealed_number_keeps_the_old_version_until_they_are_met
     assert await reindex(vault.keys, 2, _go_on) == Reindexed(0, 1)
     assert await _versions(vault) == {1}
     with pytest.raises(RotationError, match="still holds 1 identifiers"):
-        await rotating.destroy(vault.log, vault.keys, INDEX, 1, VAULT, backups_too=True)
+        await rotating.destroy(vault.log, vault.keys, INDEX, 1, VAULT, backups_kept=timedelta())
     async with vault.log.writing() as writing:
         found = await vault.identities.find_or_add(writing, await met(vault, UNKNOWN))
     assert found == new.person
@@ -114,7 +115,7 @@ async def test_a_vault_whose_index_key_makes_digests_keeps_its_first_version(vau
     await reindex(keys, 2, _go_on)
     assert await keys.keyed_digests([b"reference"]) == [digest]
     with pytest.raises(RotationError, match="makes the digests of references"):
-        await rotating.destroy(vault.log, keys, INDEX, 1, VAULT, backups_too=True)
+        await rotating.destroy(vault.log, keys, INDEX, 1, VAULT, backups_kept=timedelta())
     await keys.provider.destroy(INDEX, 1)
     with pytest.raises(ProviderError):
         await keys.keyed_digests([b"reference"])
@@ -135,7 +136,7 @@ async def test_queries_find_whom_they_ask_about_throughout(
             rotation = await rotate(vault.log, vault.keys, INDEX, VAULT)
             await reindex(vault.keys, rotation.version, _go_on)
             await rotating.destroy(
-                vault.log, vault.keys, INDEX, rotation.version - 1, VAULT, backups_too=True
+                vault.log, vault.keys, INDEX, rotation.version - 1, VAULT, backups_kept=timedelta()
             )
 
     async def asked() -> list[tuple[httpx.Response, httpx.Response]]:

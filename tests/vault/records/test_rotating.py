@@ -1,5 +1,6 @@
 """Root and index key rotated, and their old versions destroyed, with every key provider."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -49,14 +50,14 @@ async def test_keys_are_rotated_with_every_provider(
         assert rotation.version == 2
         wrapped = await rewrap(vault.engine, vault.keys.provider, 2, lambda _done, _of: None)
         assert wrapped > len(keys)
-        await destroy(vault.log, vault.keys, ROOT, 1, VAULT, backups_too=True)
+        await destroy(vault.log, vault.keys, ROOT, 1, VAULT, backups_kept=timedelta())
         assert await _keys(other) == keys
 
         rotation = await rotate(vault.log, vault.keys, INDEX, VAULT)
         assert rotation.version == 2
         assert await reindex(vault.keys, 2, lambda _done, _of: None) == Reindexed(len(keys), 0)
         assert await _keys(other) == keys
-        await destroy(vault.log, vault.keys, INDEX, 1, VAULT, backups_too=True)
+        await destroy(vault.log, vault.keys, INDEX, 1, VAULT, backups_kept=timedelta())
         assert await _keys(other) == keys
         assert await find(other, UNKNOWN) is None
 

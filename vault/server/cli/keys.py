@@ -1,7 +1,7 @@
 """Commands about the keys of the key provider: list, rotate, destroy."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -14,7 +14,7 @@ from vault.records.keys import INDEX, ROOT
 from vault.records.reindexing import reindex
 from vault.records.resealing import Resealed, reseal
 from vault.records.rewrapping import rewrap
-from vault.records.rotating import Rotation, not_needed_from
+from vault.records.rotating import Rotation
 from vault.server.assembly import Vault
 from vault.server.cli import ending_months
 from vault.server.cli.acting import operator, with_vault
@@ -67,7 +67,8 @@ def list_keys(as_json: AsJson = False) -> None:
             known = await key_versions.every(connection)
             held = await key_versions.held(connection)
         there = {name: await vault.keys.provider.versions(name) for name in {one.name for one in known}}
-        return [_listed(one, held, there=one.version in there[one.name]) for one in known]
+        kept = timedelta(days=vault.settings.backup_days)
+        return [_listed(one, held, kept, there=one.version in there[one.name]) for one in known]
 
     found = with_vault(work)
     if as_json:
@@ -150,8 +151,8 @@ def destroy(
 ) -> None:
     """Destroy a version of a key that nothing needs any more; no backup made while it was needed opens then.
 
-    Refused while anything in the database needs it, and for as long as backups are kept (35 days). The
-    destruction is an entry of the log.
+    Refused while anything in the database needs it, and as long after as CREDITVAULT_BACKUP_DAYS says that
+    backups are kept. The destruction is an entry of the log.
 
     Example: `creditvault keys destroy root 1 --yes`
     """
@@ -162,9 +163,8 @@ def destroy(
         )
 
     async def work(vault: Vault) -> int | None:
-        return await rotating.destroy(
-            vault.log, vault.keys, key, version, operator(), backups_too=backups_too
-        )
+        kept = timedelta(days=0 if backups_too else vault.settings.backup_days)
+        return await rotating.destroy(vault.log, vault.keys, key, version, operator(), backups_kept=kept)
 
     entry = with_vault(work)
     if as_json:
@@ -203,7 +203,7 @@ def rotate_subject(
         typer.echo(f"{found.unreadable:,} stay as they are: their month has ended, and nothing opens them")
 
 
-def _listed(one: KeyVersion, held: list[Held], *, there: bool) -> _Listed:
+def _listed(one: KeyVersion, held: list[Held], backups_kept: timedelta, *, there: bool) -> _Listed:
     destroy_after = None
     if one.destroyed_at is not None:
         state = "destroyed here, not yet at the provider: destroy it again" if there else "destroyed"
@@ -215,6 +215,6 @@ def _listed(one: KeyVersion, held: list[Held], *, there: bool) -> _Listed:
         state = "retired, still needed"
     else:
         state = "retired"
-        destroy_after = not_needed_from(one.emptied_at)
+        destroy_after = one.emptied_at + backups_kept
     holds = {each.what: each.count for each in held if (each.name, each.version) == (one.name, one.version)}
     return _Listed(one.name, one.version, state, one.made_at, holds, destroy_after)
