@@ -11,7 +11,7 @@ from consent import bases, bodies, conduct, orders, registrars, statements, stat
 from consent.errors import InvalidError, StatementError
 from consent.oauth.replay import record_proofs
 from consent.registrars import Registrar, require_signatory
-from consent.statements import ASKED_WITHIN, Asking, Claimed, Naming, read_statement
+from consent.statements import ASKED_WITHIN, Asking, Claimed, Question, read_statement
 
 _MOST_ORDERS: Final = 1000
 
@@ -51,7 +51,7 @@ async def require_asked_once(
         StatementError: it does not, or was.
     """
     question = claimed.statement
-    if not isinstance(question, Asking | Naming):
+    if not isinstance(question, Question):
         raise StatementError("this statement asks for nothing")
     signatory = await require_signatory(connection, claimed, now)
     statements.require_fresh(question, vault, now)

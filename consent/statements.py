@@ -12,6 +12,8 @@ A statement is a compact JWS (RFC 7515) made with the registrar's own registered
              {"act": "agree", "v": 1, "vault": "<issuer>", "order": "<uuid>", …, "content_sha256": "<hex>"}
              {"act": "ask", "v": 1, "vault": "<issuer>", "id": "<uuid>", …, "what": "…", "of": "<uuid>"}
              {"act": "name", "v": 1, "vault": "<issuer>", "id": "<uuid>", …, "scheme": "…", "number": "…"}
+             {"act": "scope", "v": 1, "vault": "<issuer>", "id": "<uuid>", …,
+              "persons": [{"scheme": "…", "number": "…"}, …]}
 
 An authorization, a body and a legal basis have ids of one vault alone, which binds the first three to it; the
 others name their vault. `content_sha256` is over the UTF-8 bytes of `content` as they stand, so nothing is
@@ -39,6 +41,8 @@ from consent.oauth.errors import KeyPolicyError, SignatureError
 
 TYPE = "creditvault-statement"
 LONGEST_CONTENT = 12_000
+MOST_NAMED = 100
+"""Persons whom the terms of one authorization may name."""
 USED_WITHIN = timedelta(days=1)
 """How soon an order or an agreement reaches the vault: whoever signs may have no network there."""
 ASKED_WITHIN = timedelta(minutes=5)
@@ -157,7 +161,27 @@ class Naming(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     number: Annotated[str, Meta(max_length=64)]
 
 
-Statement = Proposal | Approval | Revocation | Order | Agreement | Asking | Naming
+class Numbered(Struct, frozen=True, forbid_unknown_fields=True):
+    """A person by their identity number."""
+
+    scheme: Annotated[str, Meta(max_length=32)]
+    number: Annotated[str, Meta(max_length=64)]
+
+
+class Scoping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="act", tag="scope"):
+    """A registrar asks for the keyed hashes by which the terms of an authorization name these persons."""
+
+    v: Literal[1] = 1
+    vault: _Vault
+    id: UUID
+    registrar: UUID
+    at: _Instant
+    persons: Annotated[tuple[Numbered, ...], Meta(min_length=1, max_length=MOST_NAMED)]
+
+
+Question = Asking | Naming | Scoping
+"""What is answered and changes no register."""
+Statement = Proposal | Approval | Revocation | Order | Agreement | Question
 _DECODER: msgspec.json.Decoder[Statement] = msgspec.json.Decoder(Statement)
 
 
@@ -262,7 +286,7 @@ def verify(claimed: Claimed, jwk: object, now: datetime) -> None:
         raise StatementError("the statement is more than 30 days old, or from the future: sign it again")
 
 
-def require_fresh(statement: Order | Agreement | Asking | Naming, vault: str, now: datetime) -> None:
+def require_fresh(statement: Order | Agreement | Question, vault: str, now: datetime) -> None:
     """Requires that a statement was made for this vault, and lately. Its signature is verified apart.
 
     Raises:
@@ -270,6 +294,5 @@ def require_fresh(statement: Order | Agreement | Asking | Naming, vault: str, no
     """
     if statement.vault != vault:
         raise StatementError("the statement was made for another vault: sign it with this one's issuer")
-    reading = isinstance(statement, Asking | Naming)
-    if statement.at < now - (ASKED_WITHIN if reading else USED_WITHIN):
+    if statement.at < now - (ASKED_WITHIN if isinstance(statement, Question) else USED_WITHIN):
         raise StatementError("the statement is too old: sign it again")

@@ -22,7 +22,15 @@ from consent.endings import Kind
 from consent.errors import InvalidError, StateError, StatementError, UnknownError
 from consent.journal import Actor, write_register_event
 from consent.registrars import Registrar, read_registrar, require_signatory
-from consent.statements import Approval, Claimed, Proposal, Revocation, content_digest, read_statement
+from consent.statements import (
+    MOST_NAMED,
+    Approval,
+    Claimed,
+    Proposal,
+    Revocation,
+    content_digest,
+    read_statement,
+)
 from consent.tables import authorization, body
 
 
@@ -30,7 +38,8 @@ class NamedPersons(Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
     """These persons: keyed hashes of their identifiers, hex, made like a token's."""
 
     subjects: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")], ...], Meta(min_length=1, max_length=100)
+        tuple[Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")], ...],
+        Meta(min_length=1, max_length=MOST_NAMED),
     ]
 
 

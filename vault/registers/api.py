@@ -23,7 +23,7 @@ from consent.oauth.errors import KeyPolicyError
 from consent.registrars import require_signatory
 from consent.statements import read_statement
 from vault.problems import CONFLICT, INVALID, MEDIA_TYPE, NOT_FOUND, STATEMENT, invalid, problem_response
-from vault.registers.schemas import HandedInOut, PersonOut, ReadOut, StatementIn
+from vault.registers.schemas import HandedInOut, PersonOut, ReadOut, ScopeOut, StatementIn
 from vault.rights.naming import Names
 
 _JSON: Final = "application/json"
@@ -85,6 +85,11 @@ class RegistersApi:
             person=named.subject_id, of_age_from=named.of_age_from, receipt=named.receipt
         )
 
+    async def scope(self, compact: str) -> tuple[HTTPStatus, BaseModel]:
+        """The hashes by which an authorization names persons; the same for whom the vault does not know."""
+        named = await self._names.scope(compact, self._issuer)
+        return HTTPStatus.OK, ScopeOut(subjects=list(named.subjects))
+
 
 def registers_router(log: Log, issuer: str, nameable: Nameable, names: Names) -> APIRouter:
     """The routes under `/v1/registers`."""
@@ -93,6 +98,7 @@ def registers_router(log: Log, issuer: str, nameable: Nameable, names: Names) ->
     handed_in = {200: HandedInOut, 202: HandedInOut}
     _add(router, "/statements", api.hand_in, handed_in, "Hand in a registrar's statement")
     _add(router, "/person", api.person, {200: PersonOut}, "Under which id a person is known here")
+    _add(router, "/scope", api.scope, {200: ScopeOut}, "By which hashes an authorization names persons")
     _add(router, "/read", api.read, {200: ReadOut}, "Read what of the registers is not public")
     return router
 

@@ -13,7 +13,7 @@ _COMPACT = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"
 
 
 class StatementIn(Closed):
-    """`POST /v1/registers/statements`, `/v1/registers/person` and `/v1/registers/read`."""
+    """What is sent to every route below `/v1/registers/`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -70,6 +70,20 @@ class PersonOut(BaseModel):
     person: UUID = Field(description="For acts; it tells nobody who the person is.")
     of_age_from: date = Field(description="The first day on which they are no minor.")
     receipt: str = Field(description="Of the entry in the person's stream that says who asked.")
+
+
+class ScopeOut(BaseModel):
+    """By which keyed hashes the terms of an authorization name persons."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"subjects": ["5f1d8c2a7be04c6f9a3e2d1c0b4a59687766554433221100ffeeddccbbaa9988"]},
+            ]
+        }
+    )
+
+    subjects: list[str] = Field(description="Hex, sorted, one for each person; for `scope` of the terms.")
 
 
 class ReadOut(BaseModel):

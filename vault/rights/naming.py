@@ -1,10 +1,12 @@
-"""A registrar names a person, so that an act can be about them without their identity number.
+"""A registrar names persons, so that an act can be about them without their identity number.
 
-The answer is alike for whomever the vault knows and does not: whom it does not know is made. That a registrar
-asked stands in the person's own stream.
+The answer is alike for whomever the vault knows and does not. An act names a person by an id: whom the vault
+does not know is made, and that a registrar asked stands in the person's own stream. The terms of an
+authorization name persons by keyed hashes, which lead to nobody: nobody is made or looked up, and nothing is
+written, since whom a court lets wait must not learn of it here. The proposal is an entry of its own.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
@@ -16,8 +18,10 @@ from access_log.payload import Payload
 from consent.asking import require_asked_once
 from consent.errors import StatementError
 from consent.registrars import require_signatory
-from consent.statements import Naming, read_statement
+from consent.statements import Naming, Scoping, read_statement
+from consent.statutes import NamedPersons
 from vault.catalogue import Catalogue
+from vault.crypto.blind import Identifier
 from vault.records.identities import Identities, Met
 from vault.records.keys import VaultKeys
 from vault.records.query import parse_identifier
@@ -37,6 +41,16 @@ class Named:
     subject_id: UUID
     of_age_from: date
     receipt: str
+
+
+async def named_persons(keys: VaultKeys, identifiers: Sequence[Identifier]) -> NamedPersons:
+    """The scope of an authorization that reaches these persons and no others.
+
+    Raises:
+        ProviderError: the provider does not answer.
+    """
+    hashes = await keys.subject_hashes(identifiers)
+    return NamedPersons(subjects=tuple(sorted({each.hex() for each in hashes})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +108,24 @@ class Names:
         # Durable and raised: from here on the registrar may be answered.
         of_age_from = self.catalogue.of_age_from(identifier.birth_date)
         return Named(person.subject_id, of_age_from, writing.receipts[position])
+
+    async def scope(self, compact: str, vault: str) -> NamedPersons:
+        """Answers a registrar's signed question for a scope, once.
+
+        Args:
+            compact: the statement.
+            vault: this vault's issuer.
+
+        Raises:
+            StatementError: the statement does not hold, or was answered before.
+            InvalidIdentifierError: a number breaks a rule of its scheme.
+            ProviderError: the provider does not answer.
+        """
+        claimed = read_statement(compact)
+        asked = claimed.statement
+        if not isinstance(asked, Scoping):
+            raise StatementError("this statement asks for no scope")
+        async with self.log.engine.begin() as connection:
+            await require_asked_once(connection, claimed, vault, datetime.now(UTC))
+        identifiers = [parse_identifier(one.scheme, one.number, self.schemes) for one in asked.persons]
+        return await named_persons(self.keys, identifiers)

@@ -19,7 +19,10 @@ from tests.consent.registers import Signatory
 from tests.vault.registers.asking import JsonObject, agreed, hand_in, issuer, ordered, read, registrar
 from tests.vault.served import Served, problem
 from tests.vault.server.commands import CommandLine
+from vault.crypto.blind import Identifier
+from vault.rights.naming import named_persons
 from vault.server.cli.signing import Signing
+from vault.server.portal.fictitious import fictitious_identity
 
 
 async def test_a_suspension_counts_from_the_next_query_and_two_take_it_back(served: Served) -> None:
@@ -81,6 +84,33 @@ async def test_an_authorization_is_proposed_approved_and_revoked(served: Served)
     assert listed[str(made)] == "revoked"
     unknown = Terms(**{**values, "fields": ("FIN.typo",)})
     problem(await hand_in(served, first.proposes(unknown, now)), 400, "invalid-request")
+
+
+async def test_an_authorization_names_persons_alike_whether_known_or_not_and_tells_none(
+    served: Served,
+) -> None:
+    await served.enrol(1)
+    size = await served.size()
+    persons = [("demo-id", fictitious_identity(n)[0]) for n in (1, 999)]
+    question = registrar(served, 0).scope(issuer(served), persons)
+    answer = await served.http.post("/v1/registers/scope", json={"statement": question})
+    identifiers = [Identifier.parse(scheme, number, ["demo-id"]) for scheme, number in persons]
+    expected = await named_persons(served.world.vault.keys, identifiers)
+    assert answer.json() == {"subjects": list(expected.subjects)}
+    assert await served.size() == size
+    again = await served.http.post("/v1/registers/scope", json={"statement": question})
+    assert "answered before" in problem(again, 403, "statement-refused")["detail"]
+    number = persons[0][1]
+    for wrong in (
+        registrar(served, 0).scope(issuer(served), [("demo-id", number[:-1])]),
+        registrar(served, 0).scope(issuer(served), [("no-scheme", number)]),
+    ):
+        refused = await served.http.post("/v1/registers/scope", json={"statement": wrong})
+        assert refused.status_code == httpx.codes.BAD_REQUEST
+        assert number[:-1] not in refused.text
+    named = registrar(served, 0).name(issuer(served), *persons[0])
+    other = await served.http.post("/v1/registers/scope", json={"statement": named})
+    problem(other, 403, "statement-refused")
 
 
 async def test_what_is_not_public_is_read_by_registrars_alone_and_once(served: Served) -> None:
@@ -181,3 +211,31 @@ async def test_a_registrars_own_machine_orders_over_http_and_the_vaults_shell_ag
     assert "does not wait" in await refused("registrar", "agree", order, *signing[1], *at)
     found = await good("registrar", "read", "conduct", "--of", body, *signing[1], *at)
     assert [one["event"] for one in found] == ["body.registered", "body.struck_off"]
+
+
+async def test_persons_are_named_from_a_registrars_own_machine(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = CommandLine(served.world.settings, monkeypatch, capsys)
+    who = registrar(served, 0)
+    key, persons = tmp_path / "registrar.jwk", tmp_path / "persons.txt"
+    key.write_text(json.dumps(who.private))
+    key.chmod(0o600)
+    number = fictitious_identity(5)[0]
+    persons.write_text(f"demo-id {number}\n")
+    (basis,) = await read(served, "bases")
+    arguments = [
+        "authorization", "propose", "--registrar", str(who.registrar_id), "--key", str(key),
+        "--body", str(served.world.cast["court"].body_id), "--basis", basis["basis_id"],
+        "--purpose", "court-enforcement", "--field", "FIN.type", "--per-day", "3",
+        "--persons", str(persons), "--server", issuer(served),
+    ]  # fmt: skip
+    ran = await asyncio.to_thread(command, *arguments)
+    assert ran.code == 0, ran.err
+    expected = await named_persons(
+        served.world.vault.keys, [Identifier.parse("demo-id", number, ["demo-id"])]
+    )
+    (proposed,) = [one for one in await read(served, "authorizations") if one["state"] == "proposed"]
+    assert proposed["terms"]["scope"] == {"kind": "named", "subjects": list(expected.subjects)}
+    persons.write_text(f"demo-id {number}\n" * 101)
+    assert "names 100 persons at most" in (await asyncio.to_thread(command, *arguments)).err

@@ -1,6 +1,7 @@
 """Commands about statutory authorizations: proposed by one registrar, approved by another, revoked by any."""
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,10 @@ import typer
 from access_log.log import Writing
 from consent import statutes
 from consent.handing_in import hand_in
-from consent.statements import Approval, Proposal, Revocation, content_digest
+from consent.statements import MOST_NAMED, Approval, Proposal, Revocation, content_digest
 from consent.statutes import AnyPerson, Authorization, Delay, NamedPersons, PersonsOfCases, Terms
 from vault.records.query import parse_identifier
+from vault.rights.naming import named_persons
 from vault.server.assembly import Vault
 from vault.server.cli.acting import change, operator, with_vault
 from vault.server.cli.output import AsJson, examples, print_json, print_table
@@ -40,6 +42,8 @@ app = typer.Typer(
     ),
 )
 AuthorizationId = Annotated[UUID, typer.Argument(metavar="AUTHORIZATION", help="Id of the authorization.")]
+Persons = Sequence[tuple[str, str]]
+"""Each by scheme and number."""
 _NONE = typer.BadParameter("there is no such authorization", param_hint="AUTHORIZATION")
 
 
@@ -76,8 +80,8 @@ def propose(
 ) -> None:
     """Propose an authorization, signed by one registrar.
 
-    Name whom it reaches: --case, --persons or --anybody. Only persons who are named may be told later, and
-    they are named where the vault is: not with --server.
+    Name whom it reaches: --case, --persons (100 at most) or --anybody. Only persons who are named may be told
+    later.
 
     Example: `creditvault authorization propose --registrar ID --key zhang.jwk --body ID --basis ID
     --purpose court-enforcement --field FIN.type --per-day 100 --case "(2026) Enforcement No. *"`
@@ -86,10 +90,12 @@ def propose(
         raise typer.BadParameter("name one of --case, --persons and --anybody", param_hint="--case")
     if (delay_days is None) != (court_reference is None):
         raise typer.BadParameter("name the days and the court's order, or neither", param_hint="--delay-days")
-    if persons is not None and server is not None:
-        raise typer.BadParameter("persons are named where the vault is", param_hint="--persons, --server")
     who = signing(registrar_id, key)
     named = None if persons is None else read_persons(persons, "--persons")
+    if named is not None and len(named) > MOST_NAMED:
+        raise typer.BadParameter(
+            f"an authorization names {MOST_NAMED} persons at most", param_hint="--persons"
+        )
     now = datetime.now(UTC)
 
     def signed(scope: NamedPersons | PersonsOfCases | AnyPerson) -> str:
@@ -110,11 +116,15 @@ def propose(
         return who.sign(Proposal.of(uuid4(), registrar_id, now, terms.text()))
 
     async def work(vault: Vault) -> UUID:
-        scope = await _named(vault, named) if named is not None else _scope(case)
+        scope = _scope(case) if named is None else await _named_here(vault, named)
         async with vault.log.writing() as writing:
             return (await hand_in(writing, signed(scope), vault.profile.issuer, vault.nameable)).id
 
-    proposed = with_vault(work) if server is None else send(server, "statements", signed(_scope(case)))["id"]
+    if server is None:
+        proposed = with_vault(work)
+    else:
+        scope = _scope(case) if named is None else _named_at(server, who, named)
+        proposed = send(server, "statements", signed(scope))["id"]
     if as_json:
         print_json({"authorization": proposed})
     else:
@@ -251,7 +261,10 @@ def _scope(case: str | None) -> PersonsOfCases | AnyPerson:
     return AnyPerson() if case is None else PersonsOfCases(pattern=case)
 
 
-async def _named(vault: Vault, persons: list[tuple[str, str]]) -> NamedPersons:
+async def _named_here(vault: Vault, persons: Persons) -> NamedPersons:
     identifiers = [parse_identifier(scheme, number, vault.schemes) for scheme, number in persons]
-    hashes = await vault.keys.subject_hashes(identifiers)
-    return NamedPersons(subjects=tuple(sorted({each.hex() for each in hashes})))
+    return await named_persons(vault.keys, identifiers)
+
+
+def _named_at(server: str, who: Signing, persons: Persons) -> NamedPersons:
+    return NamedPersons(subjects=tuple(send(server, "scope", who.scope(server, persons))["subjects"]))

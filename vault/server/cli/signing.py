@@ -1,7 +1,7 @@
 """A registrar signs: the private key stays on this machine, the statement goes to a vault."""
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,17 @@ from uuid import UUID, uuid4
 import httpx
 import typer
 
-from consent.statements import Agreement, Asking, Naming, Order, Statement, content_digest, sign_statement
+from consent.statements import (
+    Agreement,
+    Asking,
+    Naming,
+    Numbered,
+    Order,
+    Scoping,
+    Statement,
+    content_digest,
+    sign_statement,
+)
 from vault.errors import VaultError
 from vault.server.cli.acting import read_json
 
@@ -88,6 +98,18 @@ class Signing:
                 at=datetime.now(UTC),
                 scheme=scheme,
                 number=number,
+            )
+        )
+
+    def scope(self, issuer: str, persons: Sequence[tuple[str, str]]) -> str:
+        """Asks for the hashes by which an authorization names persons, given as (scheme, number)."""
+        return self.sign(
+            Scoping(
+                vault=issuer,
+                id=uuid4(),
+                registrar=self.registrar_id,
+                at=datetime.now(UTC),
+                persons=tuple(Numbered(*person) for person in persons),
             )
         )
 
