@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from vault.errors import VaultError
+from vault.crypto.errors import ProviderUnavailableError
 
 _GUARD: Final = "key_in_use"
 
@@ -54,8 +54,11 @@ _HELD = text(
 )
 
 
-class RetiredKeyError(VaultError):
-    """What was to be written was made with a version of a key that is retired: it must be made anew."""
+class RetiredKeyError(ProviderUnavailableError):
+    """What was to be written was made with a version of a key that is retired meanwhile: make it anew.
+
+    Whoever does not is told, as where a provider does not answer, to ask again.
+    """
 
 
 @contextmanager

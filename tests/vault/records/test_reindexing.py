@@ -67,9 +67,10 @@ async def test_everybody_is_found_while_it_goes_on_and_nobody_is_made_twice(
         assert await connection.scalar(text("SELECT count(*) FROM vault.subject")) == len(_PERSONS) + 1
     # What was made with the old version alone, in a process that had not heard yet, is refused.
     ((late, _),) = (await subjects.introduce(vault.keys, [(DEMO_ID, Blind(1, stale.value))])).values()
-    with pytest.raises(RetiredKeyError):
+    with pytest.raises(RetiredKeyError) as refused:
         async with vault.log.writing() as writing:
             await subjects.add(vault.log, writing.connection, [late])
+    assert refused.value.retryable  # Pages and routes answer 503.
     assert await rotate(vault.log, vault.keys, INDEX, VAULT) == rotating.Rotation(INDEX, 2, None)
     assert await reindex(vault.keys, 2, _go_on) == Reindexed(len(_PERSONS) - 1, 0)
     assert await _versions(vault) == {2}
