@@ -7,18 +7,16 @@ from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from consent.oauth.protection import Presented, Protection
+from vault.asked import JSON, described, read_asked
 from vault.problems import (
     FORBIDDEN,
     INVALID,
     KEY_REUSED,
-    MEDIA_TYPE,
     REFUSED,
     UNAUTHENTICATED,
-    invalid,
     problem_response,
     too_fast,
 )
@@ -55,8 +53,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 _LONGEST_KEY = 255
-JSON = "application/json"
-_COMPONENT = "#/components/schemas/{model}"
 encoder = msgspec.json.Encoder()
 
 
@@ -70,10 +66,7 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
         responses={200: {"model": QueryOut, "description": "Permitted"}, **PROBLEMS},
         summary="Ask for fields of one person's records",
         openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {JSON: {"schema": QueryIn.model_json_schema(ref_template=_COMPONENT)}},
-            },
+            **described(QueryIn),
             "parameters": [
                 {
                     "name": "Idempotency-Key",
@@ -92,13 +85,9 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
         grant = presented.token_grant()
         if grant is None:
             return problem_response(FORBIDDEN, "This token is for no query. Obtain one for a query.")
-        if media_type(request) != JSON:
-            return problem_response(MEDIA_TYPE, "Send application/json.")
-        raw = await request.body()
-        try:
-            asked = QueryIn.model_validate_json(raw)
-        except ValidationError as error:
-            return invalid([(fault["loc"], fault["type"]) for fault in error.errors(include_input=False)])
+        asked = await read_asked(request, QueryIn)
+        if isinstance(asked, Response):
+            return asked
         repeat_key = request.headers.get("idempotency-key")
         if repeat_key is not None and not 0 < len(repeat_key) <= _LONGEST_KEY:
             return problem_response(INVALID, "An Idempotency-Key has 1 to 255 characters.")
@@ -112,7 +101,7 @@ def query_router(disclosure: Disclosure, protection: Protection, schemes: Collec
                 purpose=asked.purpose,
                 fields=asked.fields,
                 case_reference=asked.case_reference,
-                digest=hashlib.sha256(raw).digest(),
+                digest=hashlib.sha256(await request.body()).digest(),
                 repeat_key=hashlib.sha256(repeat_key.encode()).digest() if repeat_key is not None else None,
             )
         )
@@ -152,11 +141,6 @@ def verify(protection: Protection, request: Request) -> Presented:
         request.method,
         request.scope["raw_path"].decode("ascii"),
     )
-
-
-def media_type(request: Request) -> str:
-    """The media type of a request's body, without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _response(outcome: Outcome, protection: Protection) -> Response:

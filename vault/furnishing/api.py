@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 from access_log.log import Log
 from consent.oauth.protection import Protection
 from consent.oauth.rar import RecordSubmission
-from vault.api import JSON, PROBLEMS, encoder, verify
-from vault.api import media_type as media_type_of
+from vault.api import PROBLEMS, encoder, verify
+from vault.asked import JSON
+from vault.asked import media_type as media_type_of
 from vault.furnishing.published import Document, PublishedCatalogue
 from vault.problems import FORBIDDEN, MEDIA_TYPE, NOT_FOUND, TOO_LARGE, problem_response
 from vault.records.enrol import Enrolled, Furnisher, Passed, RowResult

@@ -6,10 +6,10 @@ Every route is a POST, because every use changes something: it adds an entry to 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from access_log.log import Log
@@ -18,6 +18,7 @@ from consent.errors import InvalidError
 from consent.inspection import Inspector
 from consent.oauth.protection import Presented, Protection
 from vault.api import verify
+from vault.asked import described, read_asked
 from vault.inspection.case_uses import CaseUses
 from vault.inspection.schemas import (
     AnswerIn,
@@ -42,10 +43,8 @@ from vault.problems import (
     CONFLICT,
     FORBIDDEN,
     INVALID,
-    MEDIA_TYPE,
     NOT_FOUND,
     REFUSED,
-    invalid,
     problem_response,
 )
 from vault.rights import inspected
@@ -54,8 +53,6 @@ from vault.rights.case_inspections import StandsOtherwise
 from vault.rights.inspected import Criteria
 from vault.rights.inspections import UseRefused, inspector_of
 
-_JSON: Final = "application/json"
-_COMPONENT: Final = "#/components/schemas/{model}"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/problem+json": {}}}
     for status, description in (
@@ -183,13 +180,9 @@ def _add(router: APIRouter, protection: Protection, route: _Route) -> None:
             return problem_response(
                 FORBIDDEN, "This token is for no inspection. Obtain one for an inspection."
             )
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != _JSON:
-            return problem_response(MEDIA_TYPE, "Send application/json.")
-        try:
-            asked = route.asked.model_validate_json(await request.body())
-        except ValidationError as error:
-            return invalid([(fault["loc"], fault["type"]) for fault in error.errors(include_input=False)])
+        asked = await read_asked(request, route.asked)
+        if isinstance(asked, Response):
+            return asked
         try:
             answer = await route.handler(presented, inspector, asked)
         except InvalidError as error:
@@ -206,10 +199,7 @@ def _add(router: APIRouter, protection: Protection, route: _Route) -> None:
         responses={200: {"model": route.answered}, **_PROBLEMS},
         summary=route.summary,
         openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {_JSON: {"schema": route.asked.model_json_schema(ref_template=_COMPONENT)}},
-            },
+            **described(route.asked),
             "security": [{"dpop": []}],
         },
     )

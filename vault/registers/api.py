@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
 from access_log.log import Log
@@ -22,11 +22,11 @@ from consent.handing_in import hand_in
 from consent.oauth.errors import KeyPolicyError
 from consent.registrars import require_signatory
 from consent.statements import read_statement
-from vault.problems import CONFLICT, INVALID, MEDIA_TYPE, NOT_FOUND, STATEMENT, invalid, problem_response
+from vault.asked import described, read_asked
+from vault.problems import CONFLICT, INVALID, NOT_FOUND, STATEMENT, problem_response
 from vault.registers.schemas import HandedInOut, PersonOut, ReadOut, ScopeOut, StatementIn
 from vault.rights.naming import Names
 
-_JSON: Final = "application/json"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/problem+json": {}}}
     for status, description in (
@@ -111,15 +111,11 @@ def _add(
     summary: str,
 ) -> None:
     async def handed_in(request: Request) -> Response:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != _JSON:
-            return problem_response(MEDIA_TYPE, "Send application/json.")
+        asked = await read_asked(request, StatementIn)
+        if isinstance(asked, Response):
+            return asked
         try:
-            compact = StatementIn.model_validate_json(await request.body()).statement
-        except ValidationError as error:
-            return invalid([(fault["loc"], fault["type"]) for fault in error.errors(include_input=False)])
-        try:
-            status, answer = await act(compact)
+            status, answer = await act(asked.statement)
         except (ConsentError, KeyPolicyError) as error:
             return _refused(error)
         return JSONResponse(answer.model_dump(mode="json"), status_code=status)
@@ -137,12 +133,7 @@ def _add(
         response_model=None,
         responses={**models, **_PROBLEMS},
         summary=summary,
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {_JSON: {"schema": StatementIn.model_json_schema()}},
-            },
-        },
+        openapi_extra=described(StatementIn),
     )
 
 

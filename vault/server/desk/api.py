@@ -7,10 +7,10 @@ travels in bodies alone.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.responses import HTMLResponse, JSONResponse
 
 from access_log.log import Writing
@@ -22,14 +22,13 @@ from consent.journal import Actor
 from consent.oauth.protection import Presented
 from consent.permit import Person
 from vault.api import verify
+from vault.asked import described, read_asked
 from vault.problems import (
     CONFLICT,
     FORBIDDEN,
     INVALID,
-    MEDIA_TYPE,
     NOT_FOUND,
     REFUSED,
-    invalid,
     problem_response,
 )
 from vault.records import subjects
@@ -53,8 +52,6 @@ from vault.server.portal.shown import Shown
 from vault.server.portal.views import Views, headers
 from vault.server.portal.words import Words
 
-_JSON: Final = "application/json"
-_COMPONENT: Final = "#/components/schemas/{model}"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/problem+json": {}}}
     for status, description in (
@@ -265,13 +262,9 @@ def _add(router: APIRouter, vault: Vault, route: _Route) -> None:
         clerk = clerk_of(presented)
         if clerk is None:
             return problem_response(FORBIDDEN, "This token is for no desk. Obtain one for assistance.")
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != _JSON:
-            return problem_response(MEDIA_TYPE, "Send application/json.")
-        try:
-            asked = route.asked.model_validate_json(await request.body())
-        except ValidationError as error:
-            return invalid([(fault["loc"], fault["type"]) for fault in error.errors(include_input=False)])
+        asked = await read_asked(request, route.asked)
+        if isinstance(asked, Response):
+            return asked
         identifier = parse_identifier(asked.subject.scheme, asked.subject.number, vault.schemes)
         (blind,) = await vault.keys.blind([identifier])
         answer = await route.handler(Visit(presented, clerk, Met(identifier, blind)), asked)
@@ -293,10 +286,7 @@ def _add(router: APIRouter, vault: Vault, route: _Route) -> None:
         responses={200: good, **_PROBLEMS},
         summary=route.summary,
         openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {_JSON: {"schema": route.asked.model_json_schema(ref_template=_COMPONENT)}},
-            },
+            **described(route.asked),
             "security": [{"dpop": []}],
         },
     )
