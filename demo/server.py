@@ -25,6 +25,7 @@ USUAL_PORT = 8440
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _STEP = 0.05
+_LISTENS = b'"worker_started"'
 # The shell writes its own process id and then becomes the server, so that the file is never wrong.
 _NAMED = 'echo $$ > "$0"; exec "$@"'
 
@@ -97,6 +98,10 @@ class ServerProcess:
         async with httpx.AsyncClient(timeout=_START_SECONDS, trust_env=False) as http:
             while time.monotonic() < deadline:
                 self.check()
+                # Ours listens once it says so: until then whoever answers there is somebody else's.
+                if _LISTENS not in self.log.read_bytes():
+                    await asyncio.sleep(_STEP)
+                    continue
                 with contextlib.suppress(httpx.TransportError):
                     if (await http.get(f"{base}/readyz")).is_success:
                         return

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.flows.serving import free_port
+
 _CREDITVAULT = Path(sys.executable).with_name("creditvault")
 _LINES = (
     "germancredit.csv: 1,000 real cases read",
@@ -51,7 +53,8 @@ class Demo:
 
     def __init__(self, home: Path, *options: str) -> None:
         self._process = subprocess.Popen(
-            [str(_CREDITVAULT), "demo", *options],
+            # Two test workers begin theirs at one moment: both would find the usual port free.
+            [str(_CREDITVAULT), "demo", "--port", str(free_port()), *options],
             # A real vault's settings in the same shell must not reach the demo.
             env={**os.environ, "CREDITVAULT_HOME": str(home), "CREDITVAULT_KEYRING": "/nowhere/keyring"},
             stdin=subprocess.DEVNULL,
