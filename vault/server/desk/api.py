@@ -143,7 +143,7 @@ class DeskApi:
         """Says for the person that they do not recognise a query: a case for inspectors."""
         vault = self._vault
         known = await self._known(visit)
-        case = None
+        case, unfit = None, None
         listed = [] if known is None else await self._accesses(known)
         queries = [one for one in listed if one.index == asked.entry and one.closed is None and one.is_query]
         if known is not None and queries:
@@ -152,9 +152,12 @@ class DeskApi:
                     vault.log, vault.keys, known.subject_id, queries[0], asked.words
                 )
             except InvalidError as error:
-                return error
+                unfit = error
 
         async def act(writing: Writing, person: Person, actor: Actor) -> None:
+            # Only here: before the use is allowed and logged nothing about the person is answered.
+            if unfit is not None:
+                raise unfit
             if case is None:
                 raise UnknownError("this person has no such query")
             await access_cases.write_case(writing, vault.log, person, case, actor)

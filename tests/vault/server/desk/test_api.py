@@ -128,7 +128,7 @@ async def test_what_the_person_decides_is_done(served: Served) -> None:
     await at_the_desk.used("freeze")
     problem(await at_the_desk.use("freeze"), 409, "conflict")
     told = Counter(one.details.get("event") for one in await seen(served, 1))
-    assert told["assisted at a desk"] == 9  # one for each use, those that changed nothing among them
+    assert told["assisted at a desk"] == 10  # one for each use, those that changed nothing among them
     assert (told["consent.withdrawn"], told["freeze.begun"], told["query not recognised"]) == (1, 1, 1)
 
 
@@ -170,6 +170,17 @@ async def test_a_token_opens_one_person_and_nobody_else(served: Served) -> None:
             "/v1/desk/records", json={"subject": identified(1)}, headers=credentials
         )
         problem(response, 403, "forbidden")
+
+
+async def test_words_that_cannot_be_tell_nothing_of_another_person(served: Served) -> None:
+    await served.enrol(1, 2)
+    query = served.receipt((await (await served.court(2)).ask()).json()["receipt"]).index
+    at_the_desk = await clerk(served, 1)
+    size = await served.size()
+    for entry in (query, 10_000):
+        response = await at_the_desk.use("not-recognised", person=2, entry=entry, words="\x01")
+        assert problem(response, 403, "refused")["rule"] == "RULES 12.5"
+    assert await served.size() == size + 2
 
 
 async def test_somebody_the_vault_never_met_has_their_visit_to_see(served: Served) -> None:
