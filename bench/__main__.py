@@ -2,6 +2,7 @@
 
 python -m bench [--entries N] [--queries N] [--tokens N] [--rows N] [--json]
 python -m bench --scale 10M                             a log of so many entries, and nothing else
+python -m bench --persons 1M                            a vault of so many persons, and nothing else
 """
 
 import argparse
@@ -23,6 +24,7 @@ from bench import (
     key_server,
     large,
     opening,
+    persons,
     prefix,
     proof,
     publish,
@@ -50,15 +52,19 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=1_000, help="entries in one append (default 1000)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--scale", type=_scale, help="entries of a large log, for instance 10M")
+    parser.add_argument("--persons", type=_scale, help="persons of a large vault, for instance 1M")
     options = parser.parse_args()
     results = _Results(as_json=options.json)
     with stage() as at:
         results.begin(_machine(at))
         if options.scale:
             results.take("large", report.say_large, beside(large.measure, at, options.scale, options.batch))
+        elif options.persons:
+            found = beside(persons.measure, at, options.persons, options.queries)
+            results.take("persons", report.say_persons, found)
         else:
             _measure(results, at, options)
-    if not options.scale:
+    if not (options.scale or options.persons):
         results.take("prefix", report.say_prefix, beside(prefix.measure))
         results.take("opening", report.say_opened, beside(opening.measure))
         results.take("key server", report.say_key_server, beside(key_server.measure))
@@ -105,7 +111,7 @@ class _Results:
 
 
 def _scale(text: str) -> int:
-    """A number of entries, perhaps in thousands (k) or millions (M)."""
+    """A number, perhaps in thousands (k) or millions (M)."""
     factor = {"k": 1_000, "M": 1_000_000}.get(text[-1:], 1)
     return int(text.rstrip("kM")) * factor
 
