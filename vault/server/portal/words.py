@@ -13,9 +13,11 @@ from typing import Any, Final
 from access_log.entry import EntryType
 from consent.journal import VAULT
 from vault.catalogue import Catalogue
+from vault.catalogue.display import NEVER
 from vault.records import covert
 from vault.records.choose import category_of
 from vault.records.enrol import SUPERSEDED
+from vault.records.query import DisclosedRecord
 from vault.records.resealing import RESEALED
 from vault.rights import access_cases, assistance, inspected, material, naming
 from vault.rights.accesses import Access
@@ -281,6 +283,10 @@ class Words:
         if own.state == "shown" and until is not None and until < today:
             return "No longer shown to anybody"
         return _STATES.get(own.state, "Shown to nobody")
+
+    def is_shown_on_some_day(self, record: DisclosedRecord) -> bool:
+        """Whether a record has days on which others may see it at all."""
+        return record.display_from != NEVER
 
     def consent_state(self, state: str) -> str:
         """How a consent stands."""

@@ -147,8 +147,11 @@ async def test_a_copy_for_the_person_is_fit_for_print_and_names_no_clerk(served:
         "Who asked about you",
         "helped you at a desk",
         "c2sp.org/tlog-proof@v1",
+        "on no day; never shown",
+        "15 January 2026 to 15 January 2034; shown until",
     ):
         assert words in page.text
+    assert "9999" not in page.text
     assert str(served.world.cast["desk"].officer_id) not in page.text
 
 
