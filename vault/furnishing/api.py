@@ -1,13 +1,14 @@
 """`/v1/records` and `/v1/catalogue`. Thin: parse, hand to the room that knows, write down what it said."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from io import BytesIO
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from access_log.log import Log
-from consent.oauth.protection import Protection
+from consent.oauth.protection import Presented, Protection
 from consent.oauth.rar import RecordSubmission
 from vault.api import PROBLEMS, encoder, verify
 from vault.asked import JSON
@@ -60,12 +61,15 @@ def records_router(log: Log, intake: Intake, protection: Protection) -> APIRoute
             "security": [{"dpop": []}],
         },
     )
-    async def records(request: Request, all_or_nothing: bool = False) -> Response:  # noqa: FBT001, FBT002 -- a query parameter
+    async def records(
+        request: Request,
+        presented: Annotated[Presented, Depends(_whoever_asks(protection))],
+        all_or_nothing: bool = False,  # noqa: FBT001, FBT002 -- a query parameter
+    ) -> Response:
         """Good lines are kept and bad ones named; the same line again is no second record.
 
         With `all_or_nothing=true` none is kept where one is bad; a batch then has at most 4,096 lines.
         """
-        presented = verify(protection, request)
         details = presented.details
         if not isinstance(details, RecordSubmission):
             return problem_response(FORBIDDEN, "This token is for no submission of records.")
@@ -116,6 +120,15 @@ def records_router(log: Log, intake: Intake, protection: Protection) -> APIRoute
         return Response(content, media_type=JSON, headers=protection.fresh_nonce())
 
     return router
+
+
+def _whoever_asks(protection: Protection) -> Callable[[Request], Awaitable[Presented]]:
+    """As a dependency, it is answered before the query's parameters are looked at."""
+
+    async def whoever_asks(request: Request) -> Presented:
+        return verify(protection, request)
+
+    return whoever_asks
 
 
 def catalogue_router(published: PublishedCatalogue) -> APIRouter:

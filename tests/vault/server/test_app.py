@@ -86,6 +86,33 @@ async def test_every_protected_operation_names_what_it_needs(document: Document)
             assert "401" in operation["responses"]
 
 
+async def test_who_asks_is_answered_before_what_they_sent(shared: Served, document: Document) -> None:
+    """Nobody without credentials learns how a request of those who have them must look."""
+    protected = [
+        (method, path, operation)
+        for method, path, operation in operations(document)
+        if operation.get("security")
+    ]
+    assert {path.split("/")[2] for _, path, _ in protected} == {
+        "queries", "records", "inspection", "desk", "me",
+    }  # fmt: skip
+    too_much = "9" * 400  # as an index, an identifier, a truth value and a log's name alike
+    for method, path, operation in protected:
+        names = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]
+        url = re.sub(r"{\w+}", too_much, path) + "?" + "&".join(f"{name}={too_much}" for name in names)
+        for media_type, content in (
+            ("application/json", b""),
+            ("application/json", b"{"),
+            ("application/json", b"[7]"),
+            ("application/json", b"\xff"),
+            ("text/plain", b"{}"),
+        ):
+            headers = {"Content-Type": media_type}
+            response = await shared.http.request(method, url, content=content, headers=headers)
+            assert response.status_code == 401, (method, url, media_type, content)
+            assert response.headers["www-authenticate"]
+
+
 async def test_problems_are_described_as_they_are_sent(document: Document) -> None:
     for _, path, operation in operations(document):
         for status, response in operation["responses"].items():

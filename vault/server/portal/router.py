@@ -78,7 +78,7 @@ def open_portal(vault: Vault) -> Portal:
         pages_router(own, sessions, views, vault.log, as_page),
         mandates_router(own, sessions, views, as_page),
         sign_in_router(sign_in, sessions, views, as_page),
-        me_router(own, sessions, Words(vault.catalogue), me_route(sessions.cookie.name)),
+        me_router(own, sessions, Words(vault.catalogue), me_route(sessions)),
         _documents_router(page, views),
     ]
     if demo is not None:

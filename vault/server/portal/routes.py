@@ -29,6 +29,7 @@ from vault.server.portal.errors import (
     SignInNotSetUpError,
     WeakSignInError,
 )
+from vault.server.portal.sessions import Sessions
 from vault.server.portal.views import Views
 
 NOT_SIGNED_IN: Final = Problem("not-signed-in", HTTPStatus.UNAUTHORIZED, "Nobody is signed in")
@@ -110,8 +111,9 @@ def page_route(views: Views) -> type[APIRoute]:
     return PageRoute
 
 
-def me_route(cookie_name: str) -> type[APIRoute]:
+def me_route(sessions: Sessions) -> type[APIRoute]:
     """A route of the API whose errors are problems; what is not the person's own affair, others translate."""
+    cookie_name = sessions.cookie.name
 
     class MeRoute(APIRoute):
         def get_route_handler(self) -> _Handler:
@@ -119,7 +121,12 @@ def me_route(cookie_name: str) -> type[APIRoute]:
 
             async def answer(request: Request) -> Response:
                 try:
-                    return await handler(request)
+                    try:
+                        return await handler(request)
+                    except (RequestValidationError, HTTPException):
+                        # What was sent is read before the route is; who is signed in is answered first.
+                        await sessions.require_any(request)
+                        raise
                 except NotSignedInError:
                     return problem_response(
                         NOT_SIGNED_IN,
