@@ -19,8 +19,8 @@ from demo.registrars import keep_keys, reinstate
 from demo.server import HOST, ServerProcess, choose_port, command
 from demo.tamperer import Tamperer
 from vault.server.assembly import Vault, open_vault, set_up
-from vault.server.database import migrate, older_than_endings
 from vault.server.embedded import APPLICATION, OWNER, EmbeddedDatabase
+from vault.server.endings import bring_up
 from vault.server.settings import Settings
 
 LOG_ORIGIN = "demo.creditvault.example/log"
@@ -105,12 +105,11 @@ async def stage(
     server = ServerProcess(home)
     if server.end_left_over():
         narrator.say("An earlier demo was cut off: its server was still running, and has been ended.")
-    owner_url = embedded.url(OWNER)
-    before, revision = migrate(owner_url)
+    owner_url, settings = embedded.url(OWNER), _settings(home, embedded.url(APPLICATION), choose_port(port))
+    _, revision = bring_up(settings, owner_url)
     if Tamperer(owner_url, home).restore():
         narrator.say("An earlier demo was cut off while it tampered: what it had changed is restored.")
-    settings = _settings(home, embedded.url(APPLICATION), choose_port(port))
-    await set_up(settings, embedded.url(APPLICATION), older_than_endings=older_than_endings(before))
+    await set_up(settings, embedded.url(APPLICATION))
     try:
         server.start()
         narrator.say(f"PostgreSQL runs, its schema is at revision {revision}; the server is starting.")

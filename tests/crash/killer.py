@@ -328,6 +328,13 @@ ERASING: dict[str, Step] = {
 }
 """Steps of the erasure of a person, in their order."""
 
+UPGRADING: dict[str, Step] = {
+    "after-schema": Call("after", "vault.server.endings", "bring_up"),
+    "before-first-endings": Call("before", "access_log.endings", "EndingsFile.create"),
+    "after-first-endings": Call("after", "access_log.endings", "EndingsFile.create"),
+}
+"""Steps of bringing a vault from before the file of endings to this release, in their order."""
+
 RECOVERING = (
     "after-head-lock",
     "before-sign",
@@ -345,7 +352,7 @@ def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
     steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
-    steps |= ASSISTING | DROPPING | CLOSING | ROTATING | ENDING_MONTHS | ERASING
+    steps |= ASSISTING | DROPPING | CLOSING | ROTATING | ENDING_MONTHS | ERASING | UPGRADING
     steps[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping

@@ -3,6 +3,9 @@
 import json
 import lzma
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from access_log.endings import ASSUMED, EndingsFile
 from consent import bodies
 from consent.endings import Kind
 from tests.conftest import settings_in
+from tests.crash import killer
 from tests.faults.dumps import restored
 from tests.migrations.recording import (
     ASKED,
@@ -30,7 +34,7 @@ from tests.migrations.recording import (
 from tests.migrations.revisions import NEWEST
 from tests.migrations.statements import must_be_given, objections
 from tests.vault.served import site
-from tests.vault.server.commands import CommandLine
+from tests.vault.server.commands import ROOT, CommandLine
 from vault.rights.own_records import own_records
 from vault.server.database import older_than_endings
 from vault.server.embedded import EmbeddedDatabase
@@ -159,6 +163,27 @@ async def test_it_serves_its_persons_and_bodies_as_before(
             "contract_end": "2029-01-15",
             "status": "performing",
         }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", ["0014"], indirect=True)
+def test_a_migrate_that_was_killed_goes_on_by_itself(
+    older: CommandLine, facts: dict[str, Any], tmp_path: Path
+) -> None:
+    armed, file = tmp_path / "armed", older.settings.endings_of(1, "")
+    armed.touch()
+    for step in killer.UPGRADING:
+        command = [sys.executable, killer.__file__, step, "1", str(armed), "migrate"]
+        killed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert older.settings.endings_owed.exists()
+        assert file.exists() == (step == "after-first-endings")
+    assert older.good("migrate")["before"] == NEWEST
+    assert not older.settings.endings_owed.exists()
+    kept = list(EndingsFile(file, older.settings.log_origin).each())
+    assert {str(each.object) for each in kept} == {facts["withdrawn"], facts["suspended"]}
+    file.unlink()
+    assert "is missing: put its newest copy back" in older.refused("migrate")
 
 
 def test_a_file_of_endings_that_should_be_there_is_never_begun_by_itself(

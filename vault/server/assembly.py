@@ -159,14 +159,15 @@ def measures(settings: Settings, catalogue: Catalogue) -> Measures:
     )
 
 
-async def set_up(settings: Settings, database_url: str, *, older_than_endings: bool = False) -> None:
+async def set_up(settings: Settings, database_url: str) -> None:
     """Makes the first keys and the log of a migrated database; harmless when repeated.
+
+    A file of endings is begun where it is owed (vault/server/endings.py). In any other vault a missing one is
+    missing, and the log does not start.
 
     Args:
         settings: of the vault.
         database_url: of the application role.
-        older_than_endings: whether the schema was just brought from before there was a file of endings: then
-            one is begun. In any other vault a missing one is missing, and the log does not start.
 
     Raises:
         VaultError, CryptoError, AccessLogError: what is missing or wrong, and what to do.
@@ -180,8 +181,8 @@ async def set_up(settings: Settings, database_url: str, *, older_than_endings: b
             await log.create()
             await log.make_partitions_ahead()
             await (await _roots(settings, log, keys)).create()
-            if older_than_endings and log.endings is not None and not log.endings.file.exists():
-                await endings.begin(log, log.endings.file, VAULT)
+            if log.endings is not None:
+                await endings.begin_owed(settings, log, log.endings.file, VAULT)
     finally:
         await engine.dispose()
 

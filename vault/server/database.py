@@ -108,6 +108,19 @@ def migrate(owner_url: str) -> tuple[str | None, str]:
         engine.dispose()
 
 
+def revision(url: str) -> str | None:
+    """The revision of a schema; None where there is none yet.
+
+    Raises:
+        DatabaseDownError: it cannot be reached.
+    """
+    engine = create_engine(url)
+    try:
+        return _revision(engine)
+    finally:
+        engine.dispose()
+
+
 def older_than_endings(revision: str | None) -> bool:
     """Whether a schema of this revision is of a release that kept no file of endings beside the lock."""
     older = {script.revision for script in _scripts().iterate_revisions(_LAST_WITHOUT_ENDINGS, "base")}
@@ -121,11 +134,7 @@ def check_schema(url: str) -> None:
         SchemaError: it is behind or ahead.
         DatabaseDownError: it cannot be reached.
     """
-    engine = create_engine(url)
-    try:
-        found = _revision(engine)
-    finally:
-        engine.dispose()
+    found = revision(url)
     scripts = _scripts()
     if found == scripts.get_current_head():
         return

@@ -386,6 +386,12 @@ class Settings(BaseSettings):
         lock = self.outside_lock_of(number, origin)
         return lock.with_name(f"{lock.name}.endings")
 
+    @property
+    def endings_owed(self) -> Path:
+        """What is there while `migrate` owes a vault that is older than it the first file of endings."""
+        lock = self.outside_lock_path
+        return lock.with_name(f"{lock.name}.endings-owed")
+
     def read_passphrase(self) -> str | None:
         """The keyring's passphrase from its file or a systemd credential; None if neither is named.
 

@@ -9,7 +9,8 @@ import typer
 from vault.errors import VaultError
 from vault.server.assembly import open_vault, set_up
 from vault.server.cli.output import AsJson, print_json
-from vault.server.database import check_schema, database_urls, migrate, older_than_endings
+from vault.server.database import check_schema, database_urls
+from vault.server.endings import bring_up
 from vault.server.providers import keyring, open_provider
 from vault.server.settings import Settings
 
@@ -55,23 +56,24 @@ def serve(
 def migrate_database(as_json: AsJson = False) -> None:
     """Bring the database to this release; make keyring, first keys and log where there are none.
 
-    Harmless when repeated. Prints the log's verifier key, which inspectors need.
+    Harmless when repeated; one that was killed goes on from where it stopped. Prints the log's verifier key,
+    which inspectors need.
 
     Example: `creditvault migrate`
     """
     settings = Settings()
     _require_keys(settings)
 
-    async def make(url: str, before: str | None) -> str:
-        await set_up(settings, url, older_than_endings=older_than_endings(before))
+    async def make(url: str) -> str:
+        await set_up(settings, url)
         async with open_vault(settings, url) as vault:
             return vault.log.key.verifier_key()
 
     with database_urls(settings) as urls:
         if urls.owner is None:
             raise typer.BadParameter("set CREDITVAULT_OWNER_DATABASE_URL: migrations run as the owner")
-        before, after = migrate(urls.owner)
-        key = asyncio.run(make(urls.application, before))
+        before, after = bring_up(settings, urls.owner)
+        key = asyncio.run(make(urls.application))
     if as_json:
         keys = {"provider": settings.key_provider, "keyring": None}
         if settings.key_provider == "file":
