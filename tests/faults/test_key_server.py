@@ -14,7 +14,7 @@ from tests.faults.key_server import Between, Data
 from tests.faults.test_faults import _nothing_was_opened
 from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
 from tests.flows.serving import at_port, free_port, in_this_process, serving
-from tests.flows.world import World, joined
+from tests.flows.world import Grant, World, joined
 from tests.loopback import bound
 from tests.loopback import serving as listening
 from tests.openbao import OpenBao
@@ -120,14 +120,16 @@ async def test_what_was_asked_before_costs_no_round_trip(
         in_this_process(world.vault) as http,
     ):
         await world.enrol(http, [1])
-        court = await world.statutory(http, 1)
-        between.asked.clear()
-        assert (await court.ask()).status_code == httpx.codes.OK
-        opened = [path for path in between.asked if "/decrypt/" in path and path.endswith("-root")]
-        assert len(opened) == 1, "one round trip opens a person"
-        between.asked.clear()
-        assert (await court.ask()).status_code == httpx.codes.OK
-        assert [path for path in between.asked if "lookup-self" not in path] == []
+        court, nobody = await world.statutory(http, 1), await world.statutory(http, 7)
+
+        async def asked(grant: Grant) -> list[str]:
+            between.asked.clear()
+            assert (await grant.ask()).status_code == httpx.codes.OK
+            return [path.split("/")[3] for path in between.asked if "lookup-self" not in path]
+
+        assert await asked(nobody) == ["hmac"], "one round trip seeks a person"
+        assert await asked(court) == ["decrypt"], "and one opens them: their enrolment sought them"
+        assert await asked(court) == []
 
 
 async def test_a_token_that_is_away_is_waited_for(

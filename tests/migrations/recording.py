@@ -153,7 +153,7 @@ async def _grant_in_the_browser(served: Served, home: Path, owner_url: str) -> N
 async def _ask_covertly(served: Served) -> None:
     """The court asks about somebody who is told only in ten years."""
     world = served.world
-    number = await world.vault.keys.subject_hashes(
+    number = world.vault.keys.subject_hashes(
         [Identifier.parse(DEMO_ID, Invented.of(COVERT).number, world.vault.schemes)]
     )
     async with world.log.writing() as writing:

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, text
 from access_log.endings import ASSUMED, EndingsFile
 from consent import bodies
 from consent.endings import Kind
+from demo.people import Invented
 from tests.conftest import settings_in
 from tests.crash import killer
 from tests.faults.dumps import restored
@@ -35,9 +36,13 @@ from tests.migrations.revisions import NEWEST
 from tests.migrations.statements import must_be_given, objections
 from tests.vault.served import site
 from tests.vault.server.commands import ROOT, CommandLine
+from vault.crypto.blind import DEMO_ID, Identifier
+from vault.records.adopting import DIGEST, SUBJECT_HASH
+from vault.records.keys import INDEX
 from vault.rights.own_records import own_records
 from vault.server.database import older_than_endings
 from vault.server.embedded import EmbeddedDatabase
+from vault.server.providers import keyring
 from vault.server.settings import Settings
 
 _OLDER = Path(__file__).with_name("older")
@@ -155,6 +160,14 @@ async def test_it_serves_its_persons_and_bodies_as_before(
             suspended = await bodies.read_body(connection, served.world.cast["furnisher"].body_id)
         assert suspended is not None
         assert suspended.status == "suspended"
+        former = keyring(older.settings)
+        hashed = Identifier(DEMO_ID, Invented.of(ASKED).number)
+        assert (
+            vault.keys.subject_hashes([hashed])[0]
+            == (await former.mac(SUBJECT_HASH, hashed.index_message(), 1)).value
+        )
+        name = DIGEST if await former.versions(DIGEST) else INDEX
+        assert vault.keys.keyed_digests([b"reference"])[0] == (await former.mac(name, b"reference", 1)).value
         own, _ = await own_records(vault.log, vault.keys, person.subject_id)
         assert {record.record.category: record.record.fields for record in own}["FIN"] == {
             "type": "vehicle",

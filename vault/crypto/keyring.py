@@ -179,6 +179,14 @@ class FileKeyring:
         secret = self._version(versions, name, used)
         return [Mac(used, hmac.digest(secret, message, "sha256")) for message in messages]
 
+    def authentication_key(self, name: str, version: int) -> bytes:
+        """The 32 bytes of a key for MACs: for what an older release kept here, and for nothing new.
+
+        Raises:
+            KeyringError: There is no such key or version.
+        """
+        return self._version(self._versions(self._current().secrets, name), name, version)
+
     async def destroy(self, name: str, version: int | None = None) -> None:
         """Destroy one version of a key, or all. See `KeyProvider.destroy`."""
         await asyncio.to_thread(self._rewrite, partial(_remove, name, version))

@@ -191,10 +191,9 @@ class Disclosure:
         return None
 
     async def _answer_batch(self, queries: Sequence[Query]) -> Sequence[Outcome | Exception]:
-        # The provider is asked before anything is appended: what cannot be answered is not logged.
-        await self._keys.provider.health()
-        # So are these MACs: a provider may be a network away, and the head lock holds up everybody.
-        asked = await self._known_by(queries)
+        # The provider is asked before anything is appended: what cannot be answered is not logged. So are the
+        # MACs: a provider may be a network away, and the head lock holds up everybody.
+        asked, _ = await asyncio.gather(self._known_by(queries), self._keys.provider.health())
         pending: list[_Pending] = []
         owed = self._owed.standing()
         try:
@@ -215,19 +214,18 @@ class Disclosure:
 
     async def _known_by(self, queries: Sequence[Query]) -> list[_Asked]:
         identifiers = [query.identifier for query in queries]
-        hashes, blinds, marks = await asyncio.gather(
-            self._keys.subject_hashes(identifiers), self._keys.blind(identifiers), self._marks(queries)
-        )
+        blinds = await self._keys.blind(identifiers)
+        hashes, marks = self._keys.subject_hashes(identifiers), self._marks(queries)
         return [
             _Asked(query, subject_hash, (query.identifier.scheme, blind), mark)
             for query, subject_hash, blind, mark in zip(queries, hashes, blinds, marks, strict=True)
         ]
 
-    async def _marks(self, queries: Sequence[Query]) -> list[RequestMark]:
+    def _marks(self, queries: Sequence[Query]) -> list[RequestMark]:
         """What is kept of each request: under a key, since a body or a client's own key can be guessed."""
         asked = [_ASKED + query.asked_digest() for query in queries]
         repeats = {one.request_id: one.repeat_key for one in queries if one.repeat_key is not None}
-        digests = await self._keys.keyed_digests([*asked, *(_REPEAT_KEY + each for each in repeats.values())])
+        digests = self._keys.keyed_digests([*asked, *(_REPEAT_KEY + each for each in repeats.values())])
         keys = dict(zip(repeats, digests[len(asked) :], strict=True))
         return [
             RequestMark(query.request_id, query.body_id, keys.get(query.request_id), digest)

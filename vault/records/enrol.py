@@ -242,10 +242,10 @@ class Enrolment:
         ]
         blinds = await self._keys.blind(identifiers)
         prefix = b"furnisher reference v1\0" + furnisher.body_id.bytes
-        references = await self._keys.keyed_digests(
+        references = self._keys.keyed_digests(
             [prefix + one.submission.furnisher_reference.encode() for one in accepted]
         )
-        contents = await self._keys.keyed_digests(
+        contents = self._keys.keyed_digests(
             [b"submission v1\0" + one.submission.encode() for one in accepted]
         )
         return [

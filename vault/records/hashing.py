@@ -30,4 +30,4 @@ class IdentifierHasher:
             identifier = Identifier.parse(scheme, number, self._schemes)
         except InvalidIdentifierError as error:
             raise SubjectError(str(error)) from None
-        return (await self._keys.subject_hashes([identifier]))[0].hex()
+        return self._keys.subject_hashes([identifier])[0].hex()

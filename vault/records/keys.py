@@ -1,9 +1,11 @@
 """The vault's keys in use: what the provider unwraps, held for as long as this process lives.
 
-Names at the provider: `root` wraps subject keys and system keys; `index`, `digest` and `subject-hash` make
-MACs and never leave it; expiry keys have providers' keys of their own (`expiry_keys`).
+Names at the provider: `root` wraps subject keys and system keys; `index` makes the blind indexes and never
+leaves it; expiry keys have providers' keys of their own (`expiry_keys`). All others are keys of the system:
+random, wrapped by the root key, opened once at the start.
 """
 
+import hmac
 import os
 from collections.abc import Sequence
 from typing import Final, Self
@@ -18,14 +20,13 @@ from vault.crypto.errors import ProviderRefusedError
 from vault.crypto.journal import START, Purpose
 from vault.crypto.provider import KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
-from vault.records import key_versions
+from vault.records import adopting, key_versions
+from vault.records.adopting import DIGEST, SUBJECT_HASH
 from vault.records.expiry_keys import ExpiryKeys
 from vault.records.key_versions import retired_keys
 
 ROOT: Final = "root"
 INDEX: Final = "index"
-SUBJECT_HASH: Final = "subject-hash"
-DIGEST: Final = "digest"
 LABEL_MASTER: Final = "label-master"
 LOG_PAYLOAD: Final = "log-payload"
 LOG_SIGNING: Final = "log-signing"
@@ -43,6 +44,8 @@ _SYSTEM_KEYS: Final = (
     TOKEN_SIGNING,
     CONSENT_SIGNING,
     PROOF_NONCE,
+    DIGEST,
+    SUBJECT_HASH,
 )
 _KEY_SIZE: Final = 32
 FIRST_VERSION: Final = 1
@@ -52,6 +55,7 @@ _READ_SYSTEM = text(
     "SELECT name, version, wrapped FROM vault.system_key WHERE version = :version AND name = ANY(:names)"
 )
 _ANY_SYSTEM = text("SELECT EXISTS (SELECT FROM vault.system_key)")
+_NAMES = text("SELECT name FROM vault.system_key WHERE version = :version")
 _READ_VERSION = text("SELECT wrapped FROM vault.system_key WHERE name = :name AND version = :version")
 _ADD_SYSTEM = text(
     "INSERT INTO vault.system_key (name, version, wrapped, root_version)"
@@ -66,11 +70,8 @@ class KeysMissingError(VaultError):
 class VaultKeys:
     """Every key this process needs, and the provider behind them."""
 
-    def __init__(
-        self, engine: AsyncEngine, provider: KeyProvider, system: dict[str, bytes], digests: str
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, provider: KeyProvider, system: dict[str, bytes]) -> None:
         self.provider = provider
-        self._digests = digests
         self._index_versions: tuple[int, ...] = ()
         self.engine = engine
         self._system = system
@@ -87,20 +88,21 @@ class VaultKeys:
         """Makes what is missing of the first keys; harmless when repeated.
 
         Raises:
+            KeysStayError: the vault is older than this release, and a key of its kind cannot be taken over.
             ProviderError: the provider does not answer.
         """
-        first = [(ROOT, KeyKind.WRAP), (INDEX, KeyKind.MAC), (SUBJECT_HASH, KeyKind.MAC)]
-        if not await provider.versions(INDEX):
-            # A vault that has the one and not the other is older than digests of their own: it keeps its own.
-            first.insert(0, (DIGEST, KeyKind.MAC))
-        for name, kind in first:
+        for name, kind in ((ROOT, KeyKind.WRAP), (INDEX, KeyKind.MAC)):
             if not await provider.versions(name):
                 await provider.create(name, kind)
         async with engine.begin() as connection:
             for name in (ROOT, INDEX):
                 await key_versions.begin(connection, name, (await provider.versions(name))[-1])
+            there = set((await connection.execute(_NAMES, {"version": FIRST_VERSION})).scalars())
+            # What was made with these is kept: a vault that has other keys and not them had them elsewhere.
+            missing = {DIGEST, SUBJECT_HASH} - there if there else set[str]()
+            older = {name: await adopting.adopted(provider, name) for name in missing}
             for name in _SYSTEM_KEYS:
-                await _add_system_key(connection, provider, name, FIRST_VERSION)
+                await _add_system_key(connection, provider, name, FIRST_VERSION, older.get(name))
 
     @classmethod
     async def open(cls, engine: AsyncEngine, provider: KeyProvider) -> Self:
@@ -125,14 +127,7 @@ class VaultKeys:
             [START] * len(rows),
         )
         system = {row.name: key for row, key in zip(rows, plain, strict=True)}
-        # A vault from before there was a key for them makes its digests with the first index key.
-        digests = DIGEST if await provider.versions(DIGEST) else INDEX
-        return cls(engine, provider, system, digests)
-
-    @property
-    def digests_by_index(self) -> bool:
-        """Whether the first version of the index key makes the digests too, and so can never go."""
-        return self._digests == INDEX
+        return cls(engine, provider, system)
 
     def system(self, name: str) -> bytes:
         """One key of the system, 32 bytes."""
@@ -179,7 +174,8 @@ class VaultKeys:
         if not identifiers:
             return []
         messages = [one.index_message() for one in identifiers]
-        newest = await self.provider.mac_many(INDEX, messages)
+        # The probe goes along, so that `are_newest` asks nobody while it holds the head lock.
+        *newest, _ = await self.provider.mac_many(INDEX, [*messages, _PROBE])
         try:
             older = await self._older_macs(messages, newest[0].version)
         except ProviderRefusedError:
@@ -205,14 +201,15 @@ class VaultKeys:
             return [()] * len(messages)
         return list(zip(*[await self.provider.mac_many(INDEX, messages, one) for one in older], strict=True))
 
-    async def keyed_digests(self, messages: Sequence[bytes]) -> list[bytes]:
+    def keyed_digests(self, messages: Sequence[bytes]) -> list[bytes]:
         """Digests that nobody without their key can guess content against. They are never made anew."""
-        return [mac.value for mac in await self.provider.mac_many(self._digests, messages, FIRST_VERSION)]
+        key = self._system[DIGEST]
+        return [hmac.digest(key, message, "sha256") for message in messages]
 
-    async def subject_hashes(self, identifiers: Sequence[Identifier]) -> list[bytes]:
+    def subject_hashes(self, identifiers: Sequence[Identifier]) -> list[bytes]:
         """Keyed hashes that tokens and authorizations carry in place of an identifier."""
-        macs = await self.provider.mac_many(SUBJECT_HASH, [one.index_message() for one in identifiers])
-        return [mac.value for mac in macs]
+        key = self._system[SUBJECT_HASH]
+        return [hmac.digest(key, one.index_message(), "sha256") for one in identifiers]
 
     async def new_subject_keys(self, subjects: Sequence[UUID]) -> list[tuple[SubjectKey, bytes]]:
         """New subject keys, each with its wrapped form."""
@@ -246,9 +243,10 @@ class VaultKeys:
 
 
 async def _add_system_key(
-    connection: AsyncConnection, provider: KeyProvider, name: str, version: int
+    connection: AsyncConnection, provider: KeyProvider, name: str, version: int, key: bytes | None = None
 ) -> None:
-    wrapped = await provider.wrap(ROOT, os.urandom(_KEY_SIZE), system_key_aad(name, version))
+    secret = os.urandom(_KEY_SIZE) if key is None else key
+    wrapped = await provider.wrap(ROOT, secret, system_key_aad(name, version))
     # Another process may have been first: its key is the one that counts.
     with retired_keys():
         await connection.execute(

@@ -29,7 +29,7 @@ from vault.crypto.provider import KeyKind
 from vault.errors import VaultError
 from vault.records import key_versions
 from vault.records.key_versions import KeyVersion
-from vault.records.keys import FIRST_VERSION, INDEX, ROOT, VaultKeys
+from vault.records.keys import INDEX, ROOT, VaultKeys
 
 _KINDS: Final = {ROOT: KeyKind.WRAP, INDEX: KeyKind.MAC}
 
@@ -111,11 +111,6 @@ async def destroy(
         await key_versions.note_emptied(writing.connection, name)
         found = await key_versions.read(writing.connection, name, version)
         if found is None or found.destroyed_at is None:
-            if name == INDEX and version == FIRST_VERSION and keys.digests_by_index:
-                raise RotationError(
-                    f"version {version} of the key {name} stays: in this vault it makes the digests of "
-                    "references, too"
-                )
             await _require_unneeded(writing, name, version, found, backups_kept=backups_kept)
             await key_versions.note_destroyed(writing.connection, name, version)
             entry = _add_entry(writing, "key.destroyed", name, version, actor)

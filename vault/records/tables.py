@@ -46,7 +46,8 @@ Index(
     postgresql_where=key_version.c.retired_at.is_(None),
 )
 
-# Label master, payload key and signing keys, each wrapped by the root key, which is never here.
+# Label master, payload key, signing keys, keys of digests and hashes: each wrapped by the root key, which is
+# never here.
 system_key = Table(
     "system_key",
     metadata,

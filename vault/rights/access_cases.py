@@ -104,7 +104,7 @@ async def open_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access,
         InvalidError: the words are too long, or cannot be printed.
         AccessLogError: the log cannot append; no case was opened.
     """
-    new = await new_case(log, keys, subject_id, access, words)
+    new = new_case(log, keys, subject_id, access, words)
     async with log.writing() as writing:
         person = await subjects.read(writing.connection, subject_id)
         if person is None:
@@ -128,7 +128,7 @@ class NewCase:
     words: str | None
 
 
-async def new_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access, words: str | None) -> NewCase:
+def new_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access, words: str | None) -> NewCase:
     """What a case about one query of a person's list would be.
 
     Raises:
@@ -140,7 +140,7 @@ async def new_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access, 
     said = _said(words)
     # Numbers of entries begin again in each log.
     of_log = b"" if log.number == 1 else log.number.to_bytes(2, "big")
-    (digest,) = await keys.keyed_digests([_ID + subject_id.bytes + access.index.to_bytes(8, "big") + of_log])
+    (digest,) = keys.keyed_digests([_ID + subject_id.bytes + access.index.to_bytes(8, "big") + of_log])
     return NewCase(UUID(bytes=digest[:16]), access.index, said)
 
 

@@ -115,7 +115,7 @@ class Desk:
             AccessLogError: the log cannot append or release; nothing may be answered.
             CryptoError: keys cannot be used now; nothing stands.
         """
-        (subject_hash,) = await self._keys.subject_hashes([met.identifier])
+        (subject_hash,) = self._keys.subject_hashes([met.identifier])
         found: Found | ConsentError | None = None
         async with self._log.writing() as writing:
             await require_unspent(writing.connection, presented)

@@ -43,13 +43,9 @@ class Named:
     receipt: str
 
 
-async def named_persons(keys: VaultKeys, identifiers: Sequence[Identifier]) -> NamedPersons:
-    """The scope of an authorization that reaches these persons and no others.
-
-    Raises:
-        ProviderError: the provider does not answer.
-    """
-    hashes = await keys.subject_hashes(identifiers)
+def named_persons(keys: VaultKeys, identifiers: Sequence[Identifier]) -> NamedPersons:
+    """The scope of an authorization that reaches these persons and no others."""
+    hashes = keys.subject_hashes(identifiers)
     return NamedPersons(subjects=tuple(sorted({each.hex() for each in hashes})))
 
 
@@ -119,7 +115,6 @@ class Names:
         Raises:
             StatementError: the statement does not hold, or was answered before.
             InvalidIdentifierError: a number breaks a rule of its scheme.
-            ProviderError: the provider does not answer.
         """
         claimed = read_statement(compact)
         asked = claimed.statement
@@ -128,4 +123,4 @@ class Names:
         async with self.log.engine.begin() as connection:
             await require_asked_once(connection, claimed, vault, datetime.now(UTC))
         identifiers = [parse_identifier(one.scheme, one.number, self.schemes) for one in asked.persons]
-        return await named_persons(self.keys, identifiers)
+        return named_persons(self.keys, identifiers)

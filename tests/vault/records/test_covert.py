@@ -114,7 +114,7 @@ async def case(served: Served, owner_url: str) -> Covert:
     await served.enrol(SUSPECT, OTHER)
     world = served.world
     numbers = [fictitious_identity(n)[0] for n in (SUSPECT,)]
-    hashes = await world.vault.keys.subject_hashes(
+    hashes = world.vault.keys.subject_hashes(
         [Identifier.parse(DEMO_ID, number, world.vault.schemes) for number in numbers]
     )
     async with world.log.writing() as writing:

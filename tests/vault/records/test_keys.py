@@ -8,24 +8,26 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.openbao import OpenBao
 from tests.vault.records.conftest import new_keyring
 from vault.crypto.blind import DEMO_ID, Identifier
 from vault.crypto.errors import ProviderRefusedError, UnsealError
 from vault.crypto.journal import UNNAMED
 from vault.crypto.keyring import FileKeyring
 from vault.crypto.provider import KeyKind
+from vault.records.adopting import DIGEST, SUBJECT_HASH, KeysStayError
 from vault.records.keys import (
-    DIGEST,
     INDEX,
     LABEL_MASTER,
     LOG_PAYLOAD,
     LOG_SIGNING,
     ROOT,
-    SUBJECT_HASH,
     KeysMissingError,
     VaultKeys,
 )
 from vault.server.portal.fictitious import fictitious_identity
+from vault.server.providers import open_provider
+from vault.server.settings import Settings
 
 
 async def rows(engine: AsyncEngine, table: str) -> list[object]:
@@ -39,7 +41,8 @@ async def test_making_keys_twice_changes_none(
     before = await rows(database, "system_key")
     await VaultKeys.create(database, keyring)
     assert await rows(database, "system_key") == before
-    assert [await keyring.versions(name) for name in (ROOT, INDEX, DIGEST, SUBJECT_HASH)] == [(1,)] * 4
+    assert [await keyring.versions(name) for name in (ROOT, INDEX)] == [(1,), (1,)]
+    assert [await keyring.versions(name) for name in (DIGEST, SUBJECT_HASH)] == [(), ()]
     again = await VaultKeys.open(database, keyring)
     names = (LABEL_MASTER, LOG_PAYLOAD, LOG_SIGNING)
     assert [again.system(name) for name in names] == [keys.system(name) for name in names]
@@ -54,7 +57,7 @@ async def test_two_that_make_keys_at_once_agree(
     assert one.system(LABEL_MASTER) == other.system(LABEL_MASTER)
     identifier = Identifier(DEMO_ID, fictitious_identity(1)[0])
     assert await one.blind([identifier]) == await other.blind([identifier])
-    assert await one.subject_hashes([identifier]) == await other.subject_hashes([identifier])
+    assert one.subject_hashes([identifier]) == other.subject_hashes([identifier])
 
 
 async def test_what_a_crash_left_half_made_is_finished(database: AsyncEngine, keyring: FileKeyring) -> None:
@@ -66,6 +69,42 @@ async def test_what_a_crash_left_half_made_is_finished(database: AsyncEngine, ke
         await VaultKeys.open(database, keyring)
     await VaultKeys.create(database, keyring)
     assert len((await VaultKeys.open(database, keyring)).system(LOG_SIGNING)) == 32
+
+
+@pytest.mark.parametrize("former", [DIGEST, INDEX])
+async def test_an_older_vaults_keys_are_taken_over(
+    database: AsyncEngine, keyring: FileKeyring, former: str
+) -> None:
+    """Before they were keys of the system; and before digests had a key of their own."""
+    for name in {SUBJECT_HASH, INDEX, former}:
+        await keyring.create(name, KeyKind.MAC)
+    await VaultKeys.create(database, keyring)
+    async with database.begin() as connection:
+        await connection.execute(
+            text("DELETE FROM vault.system_key WHERE name = ANY(:names)"), {"names": [DIGEST, SUBJECT_HASH]}
+        )
+    with pytest.raises(KeysMissingError, match="creditvault migrate"):
+        await VaultKeys.open(database, keyring)
+    await VaultKeys.create(database, keyring)
+    keys = await VaultKeys.open(database, keyring)
+    identifier = Identifier(DEMO_ID, fictitious_identity(1)[0])
+    assert keys.keyed_digests([b"reference"]) == [(await keyring.mac(former, b"reference", 1)).value]
+    assert keys.subject_hashes([identifier]) == [
+        (await keyring.mac(SUBJECT_HASH, identifier.index_message(), 1)).value
+    ]
+
+
+async def test_keys_that_cannot_be_taken_over_are_never_made_anew(
+    database: AsyncEngine, keys: VaultKeys, openbao: OpenBao, tmp_path: Path
+) -> None:
+    assert keys.system(DIGEST) != keys.system(SUBJECT_HASH)
+    async with database.begin() as connection:
+        await connection.execute(text("DELETE FROM vault.system_key WHERE name = 'digest'"))
+    with pytest.raises(KeysStayError, match=r"restore vault\.system_key"):
+        await VaultKeys.create(database, keys.provider)
+    async with open_provider(Settings(home=tmp_path, **openbao.settings("creditvault-older"))) as held:
+        with pytest.raises(KeysStayError, match="set up a new vault"):
+            await VaultKeys.create(database, held)
 
 
 async def test_a_database_without_keys(database: AsyncEngine, keyring: FileKeyring) -> None:
@@ -111,8 +150,8 @@ async def test_subject_keys_open_for_their_own_subject_alone(keys: VaultKeys) ->
 async def test_hashes_for_tokens_are_not_the_blind_index(keys: VaultKeys) -> None:
     identifiers = [Identifier(DEMO_ID, fictitious_identity(n)[0]) for n in (1, 2, 1)]
     blinds = [mac.value for mac in await keys.blind(identifiers)]
-    hashes = await keys.subject_hashes(identifiers)
-    digests = await keys.keyed_digests([one.index_message() for one in identifiers])
+    hashes = keys.subject_hashes(identifiers)
+    digests = keys.keyed_digests([one.index_message() for one in identifiers])
     assert blinds[0] == blinds[2] != blinds[1]
     assert hashes[0] == hashes[2] != hashes[1]
     assert not set(blinds) & set(hashes)

@@ -12,7 +12,6 @@ from consent.journal import VAULT
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN, blind, enrol, find, met, person
 from tests.vault.served import Served
 from vault.crypto.blind import DEMO_ID, Blind
-from vault.crypto.errors import ProviderError
 from vault.crypto.provider import KeyKind
 from vault.records import key_versions, reindexing, rotating, subjects
 from vault.records.identities import VAULT_ITSELF
@@ -105,21 +104,6 @@ async def test_a_number_under_another_index_is_not_believed(vault: Vault) -> Non
     async with vault.engine.begin() as connection:
         await connection.execute(text("UPDATE vault.identifier SET blind = sha256(blind)"))
     assert await reindex(vault.keys, 2, _go_on) == Reindexed(0, 1)
-
-
-async def test_a_vault_whose_index_key_makes_digests_keeps_its_first_version(vault: Vault) -> None:
-    """As it was before digests had a key of their own."""
-    await vault.keys.provider.destroy("digest")
-    keys = await type(vault.keys).open(vault.engine, vault.keys.provider)
-    (digest,) = await keys.keyed_digests([b"reference"])
-    await rotate(vault.log, keys, INDEX, VAULT)
-    await reindex(keys, 2, _go_on)
-    assert await keys.keyed_digests([b"reference"]) == [digest]
-    with pytest.raises(RotationError, match="makes the digests of references"):
-        await rotating.destroy(vault.log, keys, INDEX, 1, VAULT, backups_kept=timedelta())
-    await keys.provider.destroy(INDEX, 1)
-    with pytest.raises(ProviderError):
-        await keys.keyed_digests([b"reference"])
 
 
 async def test_queries_find_whom_they_ask_about_throughout(

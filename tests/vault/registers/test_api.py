@@ -95,7 +95,7 @@ async def test_an_authorization_names_persons_alike_whether_known_or_not_and_tel
     question = registrar(served, 0).scope(issuer(served), persons)
     answer = await served.http.post("/v1/registers/scope", json={"statement": question})
     identifiers = [Identifier.parse(scheme, number, ["demo-id"]) for scheme, number in persons]
-    expected = await named_persons(served.world.vault.keys, identifiers)
+    expected = named_persons(served.world.vault.keys, identifiers)
     assert answer.json() == {"subjects": list(expected.subjects)}
     assert await served.size() == size
     again = await served.http.post("/v1/registers/scope", json={"statement": question})
@@ -232,9 +232,7 @@ async def test_persons_are_named_from_a_registrars_own_machine(
     ]  # fmt: skip
     ran = await asyncio.to_thread(command, *arguments)
     assert ran.code == 0, ran.err
-    expected = await named_persons(
-        served.world.vault.keys, [Identifier.parse("demo-id", number, ["demo-id"])]
-    )
+    expected = named_persons(served.world.vault.keys, [Identifier.parse("demo-id", number, ["demo-id"])])
     (proposed,) = [one for one in await read(served, "authorizations") if one["state"] == "proposed"]
     assert proposed["terms"]["scope"] == {"kind": "named", "subjects": list(expected.subjects)}
     persons.write_text(f"demo-id {number}\n" * 101)

@@ -116,7 +116,7 @@ def propose(
         return who.sign(Proposal.of(uuid4(), registrar_id, now, terms.text()))
 
     async def work(vault: Vault) -> UUID:
-        scope = _scope(case) if named is None else await _named_here(vault, named)
+        scope = _scope(case) if named is None else _named_here(vault, named)
         async with vault.log.writing() as writing:
             return (await hand_in(writing, signed(scope), vault.profile.issuer, vault.nameable)).id
 
@@ -261,9 +261,9 @@ def _scope(case: str | None) -> PersonsOfCases | AnyPerson:
     return AnyPerson() if case is None else PersonsOfCases(pattern=case)
 
 
-async def _named_here(vault: Vault, persons: Persons) -> NamedPersons:
+def _named_here(vault: Vault, persons: Persons) -> NamedPersons:
     identifiers = [parse_identifier(scheme, number, vault.schemes) for scheme, number in persons]
-    return await named_persons(vault.keys, identifiers)
+    return named_persons(vault.keys, identifiers)
 
 
 def _named_at(server: str, who: Signing, persons: Persons) -> NamedPersons:

@@ -148,9 +148,7 @@ class DeskApi:
         queries = [one for one in listed if one.index == asked.entry and one.closed is None and one.is_query]
         if known is not None and queries:
             try:
-                case = await access_cases.new_case(
-                    vault.log, vault.keys, known.subject_id, queries[0], asked.words
-                )
+                case = access_cases.new_case(vault.log, vault.keys, known.subject_id, queries[0], asked.words)
             except InvalidError as error:
                 unfit = error
 
