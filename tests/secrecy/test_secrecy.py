@@ -4,9 +4,11 @@ The values are unmistakable: every kind has a stem of its own that stands nowher
 identity number by itself, is sought in every spelling; and what was planted beside them is found.
 """
 
+import asyncio
 import hashlib
 import json
 import re
+from asyncio.subprocess import PIPE
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +22,7 @@ from access_log.tiles import bundles_of, tiles_of
 from demo.browser import Browser
 from demo.citizen import Citizen
 from demo.people import Invented
-from tests.flows.serving import serving
+from tests.flows.serving import SERVE, environment, serving
 from tests.flows.world import World
 from tests.secrecy.seeking import found_in, guessable, spellings
 from vault.server.embedded import EmbeddedDatabase
@@ -110,7 +112,12 @@ async def test_nothing_enrolled_stands_readable_anywhere(
             assert response.json()["rejected"] == 0, response.text
         sent = await _ask_in_every_way(world, http)
         await _sign_in(server.url)
-        haystacks = {"published log": await _published(http), "metrics": (await http.get("/metrics")).content}
+        haystacks = await _change_keys(world)
+        assert len((await (await world.statutory(http, 1)).ask()).json()["records"]) == 1
+        haystacks |= {
+            "published log": await _published(http),
+            "metrics": (await http.get("/metrics")).content,
+        }
         superuser = make_url(postgres.url("postgres", database_name)).set(drivername="postgresql")
         async with await psycopg.AsyncConnection.connect(
             superuser.render_as_string(hide_password=False), autocommit=True
@@ -187,6 +194,33 @@ async def _send_what_is_malformed(
     rejected = await world.submit(http, [f'{{"subject": "{number}", "{number}": 1}}', number])
     assert rejected.json()["rejected"] == 2
     assert number not in rejected.text
+
+
+async def _change_keys(world: World) -> dict[str, bytes]:
+    """Every key is changed under what was enrolled, while the server runs; returns what the commands said."""
+    subject = str((await world.person(1)).subject_id)
+    said = {}
+    for arguments in (
+        ("rotate", "root", "--yes", "--json"),
+        ("rotate", "index", "--yes", "--json"),
+        ("rotate-subject", subject, "--yes", "--json"),
+        ("destroy", "index", "1", "--backups-too", "--yes", "--json"),
+        ("destroy", "root", "1", "--backups-too", "--yes", "--json"),
+        ("expire", "--json"),
+        ("list", "--json"),
+    ):
+        ran = await asyncio.create_subprocess_exec(
+            SERVE[0],
+            "keys",
+            *arguments,
+            env=environment(world.settings),
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        printed, told = await ran.communicate()
+        assert ran.returncode == 0, (arguments, told)
+        said[f"keys {arguments[0]} {arguments[1]}"] = printed + told
+    return said
 
 
 async def _sign_in(base: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.secrecy.seeking import found_in, guessable, spellings
 
@@ -36,6 +38,14 @@ def test_a_digest_without_a_key_is_found() -> None:
     digest = hashlib.sha256(b"demo-id\x00110101")
     place = {"raw": hashlib.sha512(b"110101").digest(), "hex": digest.hexdigest().encode()}
     assert found_in({"it": guessable("110101")}, place) == {("it", "raw"), ("it", "hex")}
+
+
+@given(content=st.binary(max_size=200), needle=st.binary(min_size=8, max_size=20), at=st.integers(0, 200))
+def test_one_pass_over_words_finds_what_seeking_one_by_one_finds(
+    content: bytes, needle: bytes, at: int
+) -> None:
+    for place in (content, content[:at] + needle + content[at:]):
+        assert bool(found_in({"it": [needle]}, {"here": place})) == (needle in place)
 
 
 def test_what_is_reversed_is_found() -> None:
