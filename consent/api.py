@@ -1,13 +1,14 @@
 """The registers, and what verifies a citizen's copy of a consent, over HTTP, for anyone."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from consent.public_register import PublicRegister, read_public_register
-from consent.record import SCHEMA, Signer
+from consent.record import SCHEMA
 
 _SHORT = "public, max-age=60"
 _EXAMPLE: Final = {
@@ -79,10 +80,13 @@ def register_router(engine: AsyncEngine) -> APIRouter:
     return router
 
 
-def copies_router(signer: Signer) -> APIRouter:
-    """`GET /v1/consent-keys` and `/v1/consent-record-schema`."""
+def copies_router(keys: Callable[[], Awaitable[dict[str, Any]]]) -> APIRouter:
+    """`GET /v1/consent-keys` and `/v1/consent-record-schema`.
+
+    Args:
+        keys: the key set, as it stands at each request.
+    """
     router = APIRouter(prefix="/v1", tags=["register"])
-    keys: dict[str, Any] = {"keys": [signer.public_key()]}
     schema: dict[str, Any] = json.loads(SCHEMA.read_text())
     head = {name: schema[name] for name in ("$schema", "$id", "title", "type")}
 
@@ -92,9 +96,12 @@ def copies_router(signer: Signer) -> APIRouter:
         summary="What verifies a citizen's signed copy of a consent",
     )
     async def consent_keys(response: Response) -> dict[str, Any]:
-        """A JWKS (RFC 7517 §5). Check a copy: `creditvault consent verify-copy FILE --keys JWKS`."""
+        """A JWKS (RFC 7517 §5): the key in use, one announced, and every former one, whose copies stay good.
+
+        Check a copy: `creditvault consent verify-copy FILE --keys JWKS`.
+        """
         response.headers["Cache-Control"] = _SHORT
-        return keys
+        return await keys()
 
     @router.get(
         "/consent-record-schema",

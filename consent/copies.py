@@ -14,19 +14,25 @@ from consent.oauth import jose
 from consent.oauth.errors import KeyPolicyError, SignatureError
 
 TYPE = "creditvault-consent"
+MOST_KEYS = 1000
+"""Keys that a published set may hold: former ones stay in it for good."""
 
 
 class CopySigner:
-    """Signs copies with Ed25519.
+    """Signs copies with one Ed25519 key.
 
     Args:
         seed: 32 secret bytes.
         of: the type of what it signs; none passes for another.
+
+    Attributes:
+        key_id: the key's thumbprint (RFC 7638), which everything it signs names.
     """
 
     def __init__(self, seed: bytes, of: str = TYPE) -> None:
         self._key = OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(seed))
-        self._header = {"alg": "Ed25519", "typ": of, "kid": self._key.thumbprint()}
+        self.key_id = self._key.thumbprint()
+        self._header = {"alg": "Ed25519", "typ": of, "kid": self.key_id}
 
     def sign(self, payload: bytes) -> str:
         """The compact JWS over exactly these bytes (RFC 7515 §7.1)."""
@@ -34,7 +40,7 @@ class CopySigner:
 
     def public_key(self) -> dict[str, object]:
         """The key that verifies the copies, as a JWK."""
-        return dict(self._key.as_dict(private=False, kid=self._key.thumbprint(), alg="Ed25519", use="sig"))
+        return dict(self._key.as_dict(private=False, kid=self.key_id, alg="Ed25519", use="sig"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ def verify_copy(copy: str, jwks: object) -> VerifiedCopy:
         unverified = jose.take_apart(copy.strip())
         if unverified.header.get("typ") != TYPE:
             raise CopyError("this is no copy of a consent: its header says another type")
-        record = jose.KeySet(jwks).verify(unverified)
+        record = jose.KeySet(jwks, MOST_KEYS).verify(unverified)
         text = unverified.payload.decode()
     except KeyPolicyError as error:
         raise CopyError(f"the keys cannot be used: {error}") from None

@@ -34,9 +34,6 @@ class Signer(Protocol):
     def sign(self, payload: bytes) -> str:
         """The compact JWS over exactly these bytes."""
 
-    def public_key(self) -> dict[str, object]:
-        """The key that verifies what it signed, as a JWK."""
-
 
 @dataclass(frozen=True, slots=True)
 class Keeper:

@@ -12,10 +12,11 @@ That a proof is used once is no matter of its bytes: see `replay.py`. This file 
 
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -47,31 +48,56 @@ class Proof:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class NonceKey:
+    """One key of nonces.
+
+    Attributes:
+        key: 32 secret bytes, the same for all workers.
+        since: from when nonces are made with it, seconds since the epoch.
+    """
+
+    key: bytes
+    since: float = 0.0
+
+
 class Nonces:
     """Nonces that every worker can check and none has to store: an HMAC over the present period.
 
     Args:
-        key: 32 secret bytes, the same for all workers.
+        keys: gives every key that is known, the oldest first; the first makes nonces from the beginning.
         period: seconds a nonce is handed out; it is accepted for the next period too.
     """
 
-    def __init__(self, key: bytes, period: int = 120) -> None:
-        self._key = key
+    def __init__(self, keys: Callable[[], Sequence[NonceKey]], period: int = 120) -> None:
+        self._keys = keys
         self._period = period
 
     def current(self, now: float) -> str:
         """The nonce to hand out at this time (seconds since the epoch)."""
-        return self._of(int(now) // self._period)
+        key = [one for one in self._keys() if one.since <= now][-1]
+        return self._of(key, int(now) // self._period)
 
     def accepts(self, nonce: object, now: float) -> bool:
         """Whether we gave this nonce, in this period or the one before."""
         if not isinstance(nonce, str) or not nonce.isascii():
             return False
         number = int(now) // self._period
-        return any(hmac.compare_digest(nonce, self._of(at)) for at in (number, number - 1))
+        return any(
+            hmac.compare_digest(nonce, self._of(key, at))
+            for key in self._alive(now)
+            for at in (number, number - 1)
+        )
 
-    def _of(self, number: int) -> str:
-        mac = hmac.digest(self._key, _NONCE_LABEL + number.to_bytes(8), "sha256")
+    def _alive(self, now: float) -> list[NonceKey]:
+        """The keys whose nonces may still be good: also the next, as another worker's clock may be ahead."""
+        keys = self._keys()
+        ended = [one for one, next_one in pairwise(keys) if next_one.since <= now - 2 * self._period]
+        return list(keys[len(ended) :])
+
+    @staticmethod
+    def _of(key: NonceKey, number: int) -> str:
+        mac = hmac.digest(key.key, _NONCE_LABEL + number.to_bytes(8), "sha256")
         return urlsafe_b64encode(mac[:_NONCE_BYTES]).decode()
 
 

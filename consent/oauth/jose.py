@@ -214,19 +214,20 @@ def _decode(value: object) -> bytes:
 
 
 class KeySet:
-    """The registered keys of one client (RFC 7517 §5).
+    """The registered keys of one client, or those of whoever signs copies (RFC 7517 §5).
 
     Args:
-        jwks: a JSON Web Key Set of 1 to 16 public keys; during a rotation it holds the old and the new one.
+        jwks: a JSON Web Key Set of public keys; during a rotation it holds the old and the new one.
+        most: how many it may hold.
 
     Raises:
         KeyPolicyError: it is no key set, holds none or too many, or one of them does not meet the profile.
     """
 
-    def __init__(self, jwks: object) -> None:
+    def __init__(self, jwks: object, most: int = _MAX_KEYS) -> None:
         entries = jwks.get("keys") if isinstance(jwks, Mapping) else None
-        if not isinstance(entries, list) or not 1 <= len(entries) <= _MAX_KEYS:
-            raise KeyPolicyError('Send {"keys": [...]} with 1 to 16 public keys.')
+        if not isinstance(entries, list) or not 1 <= len(entries) <= most:
+            raise KeyPolicyError(f'Send {{"keys": [...]}} with 1 to {most:,} public keys.')
         self._keys = [(import_public_key(entry), entry.get("kid")) for entry in entries]
 
     def knows(self, kid: object) -> bool:

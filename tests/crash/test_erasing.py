@@ -43,6 +43,6 @@ async def test_killed_at_any_step_a_person_stands_whole_or_is_gone(vault_setting
                 assert left == _WHOLE, step
             await vault.log.start()  # as after a restart: what a crash left beside the outside lock is read
             certificate = await scene.erase(order)
-            assert certified(scene, certificate)["order"] == str(order)
+            assert (await certified(scene, certificate))["order"] == str(order)
             assert (await scene.left()).keys() <= {"vault.erased_subject", "access_log.stream"}, step
         await examined(vault)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ from tests.flows.serving import environment
 from tests.vault.people import blind, enrol, person
 from vault.crypto.journal import UNNAMED
 from vault.records import key_versions, rotating
+from vault.records.announced import announce
+from vault.records.copy_keys import CopyKeys, make_key
 from vault.records.identities import VAULT_ITSELF
-from vault.records.keys import INDEX, ROOT
+from vault.records.keys import CONSENT_SIGNING, INDEX, ROOT
 from vault.records.reindexing import reindex
 from vault.records.rewrapping import rewrap
 from vault.rights.own_records import own_records
@@ -57,6 +60,10 @@ _REINDEXING = [
     ("before-index-is-committed", 1),
     ("after-index-is-committed", 1),
     ("before-emptied", 1),
+]
+_ANNOUNCING = [
+    ("before-commit", 1),
+    ("after-commit", 1),
 ]
 _DESTROYING = [
     ("after-destroyed", 1),
@@ -145,6 +152,23 @@ async def test_an_index_key_rotation_killed_at_any_step_goes_on(vault_settings: 
                 assert {mac.version for mac in (await blind(vault, _PERSONS[0])).older} == {
                     *range(1, version)
                 }, step
+
+
+@pytest.mark.slow
+async def test_an_announcement_killed_at_any_step_stands_or_is_made_again(vault_settings: Settings) -> None:
+    await prepared.copy(vault_settings)
+    version = 1
+    for step, nth in _ANNOUNCING:
+        await _killed(vault_settings, step, nth, "keys", "rotate", CONSENT_SIGNING, "--another")
+        version += step == "after-commit"
+        async with _started(vault_settings) as vault:
+            known = [one.version for one in vault.keys.announced.versions(CONSENT_SIGNING)]
+            assert known == [*range(1, version + 1)], step
+            assert len((await CopyKeys(vault.keys.announced).published())["keys"]) == version, step
+            done = await announce(vault.log, partial(make_key, vault.keys), CONSENT_SIGNING, VAULT)
+            # What was begun is made, what stands is not made twice.
+            assert (done.version, done.entry is None) == (max(version, 2), version > 1), step
+            version = done.version
 
 
 @pytest.mark.slow

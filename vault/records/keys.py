@@ -22,6 +22,7 @@ from vault.crypto.provider import KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
 from vault.records import adopting, key_versions
 from vault.records.adopting import DIGEST, SUBJECT_HASH
+from vault.records.announced import AnnouncedKeys
 from vault.records.expiry_keys import ExpiryKeys
 from vault.records.key_versions import retired_keys
 
@@ -47,6 +48,8 @@ _SYSTEM_KEYS: Final = (
     DIGEST,
     SUBJECT_HASH,
 )
+ANNOUNCED: Final = (CONSENT_SIGNING, PROOF_NONCE)
+"""Keys of the system whose later versions are announced before they are used."""
 _KEY_SIZE: Final = 32
 FIRST_VERSION: Final = 1
 _PROBE: Final = b""
@@ -76,6 +79,7 @@ class VaultKeys:
         self.engine = engine
         self._system = system
         self.expiry = ExpiryKeys(engine, provider)
+        self.announced = AnnouncedKeys(engine, ANNOUNCED, self.system_version)
 
     @staticmethod
     async def exist(engine: AsyncEngine) -> bool:
@@ -127,7 +131,9 @@ class VaultKeys:
             [START] * len(rows),
         )
         system = {row.name: key for row, key in zip(rows, plain, strict=True)}
-        return cls(engine, provider, system)
+        opened = cls(engine, provider, system)
+        await opened.announced.renew()
+        return opened
 
     def system(self, name: str) -> bytes:
         """One key of the system, 32 bytes."""

@@ -58,6 +58,29 @@ system_key = Table(
     Column("root_version", SmallInteger, nullable=False, comment="of the root key that wrapped it"),
 )
 
+# Later versions of those keys of the system that every process uses from one moment on (`announced`).
+announced_key = Table(
+    "announced_key",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column(
+        "version",
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="of the key; 1 is the first and stands in no row",
+    ),
+    Column("announced_at", DateTime(timezone=True), nullable=False),
+    Column(
+        "in_use_from",
+        DateTime(timezone=True),
+        nullable=False,
+        comment="from then on until a later one is",
+    ),
+    CheckConstraint("version > 1", name="version"),
+    CheckConstraint("in_use_from >= announced_at", name="period"),
+)
+
 # The row of a month outlives its key, so that no second one is ever made for it.
 expiry_key = Table(
     "expiry_key",

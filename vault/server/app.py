@@ -18,6 +18,7 @@ from vault.furnishing.api import catalogue_router, records_router
 from vault.furnishing.published import PublishedCatalogue
 from vault.inspection.api import inspection_router
 from vault.problems import add_problem_handlers, unavailable
+from vault.records.copy_keys import CopyKeys
 from vault.records.hashing import IdentifierHasher
 from vault.registers.api import registers_router
 from vault.server.assembly import Vault
@@ -83,7 +84,7 @@ def build_app(vault: Vault) -> FastAPI:
         app.include_router(router)
     app.include_router(register_router(vault.engine))
     app.include_router(registers_router(vault.log, vault.profile.issuer, vault.nameable, vault.names))
-    app.include_router(copies_router(vault.keeper.signer))
+    app.include_router(copies_router(CopyKeys(vault.keys.announced).published))
     app.include_router(covert_router(vault.engine))
     app.include_router(succession_router(vault.log, [each.log for each in vault.closed]))
     app.include_router(log_router(vault.log))

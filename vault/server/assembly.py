@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,23 @@ from access_log.verifier_keys import VerifierKey
 from access_log.web import Website
 from access_log.witness.witnessing import Witnessing, shown, urls_of
 from consent.carrying_out import Nameable
-from consent.copies import CopySigner
 from consent.journal import VAULT
-from consent.oauth.dpop import Nonces
+from consent.oauth.dpop import NonceKey, Nonces
 from consent.oauth.profile import Profile
 from consent.oauth.protection import Protection
 from consent.oauth.tokens import IssuerKeys
 from consent.rates import Rates
-from consent.record import Keeper
+from consent.record import Keeper, Signer
 from vault.catalogue import Catalogue, load_catalogue
 from vault.crypto.blind import CN_RIC, DEMO_ID
 from vault.errors import VaultError
 from vault.records import subjects
+from vault.records.copy_keys import CopyKeys
 from vault.records.disclose import Disclosure
 from vault.records.enrol import Enrolment
 from vault.records.identities import Identities
 from vault.records.intake import Intake
-from vault.records.keys import CONSENT_SIGNING, LABEL_MASTER, PROOF_NONCE, VaultKeys
+from vault.records.keys import LABEL_MASTER, PROOF_NONCE, VaultKeys
 from vault.records.log_sealer import LogSealer
 from vault.records.month_ends import MonthEnds
 from vault.records.neighbours import Neighbours
@@ -54,6 +55,7 @@ from vault.rights.holds import held
 from vault.rights.naming import Names
 from vault.rights.reapply import reapplier
 from vault.server import endings
+from vault.server.announced_keys import watch
 from vault.server.database import application_engine
 from vault.server.providers import first_provider, open_provider, require_destruction
 from vault.server.settings import Settings, archive_of
@@ -143,9 +145,9 @@ def month_ends(vault: Vault) -> MonthEnds:
     )
 
 
-def certifier(vault: Vault) -> CopySigner:
+def certifier(vault: Vault) -> Signer:
     """Who signs certificates of erasure."""
-    return CopySigner(vault.keys.system(CONSENT_SIGNING), CERTIFICATE)
+    return CopyKeys(vault.keys.announced).signer(CERTIFICATE)
 
 
 def measures(settings: Settings, catalogue: Catalogue) -> Measures:
@@ -211,6 +213,8 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
         require_destruction(keys.provider, settings)
         letting_go = asyncio.create_task(keys.expiry.let_go_in_time())
         held.callback(letting_go.cancel)
+        watching = asyncio.create_task(watch(keys.announced))
+        held.callback(watching.cancel)
         log = await _log(settings, engine, keys)
         closed = await _closed(settings, engine, keys, log.number)
         witnessing = _witnessing(settings, log)
@@ -230,7 +234,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
         profile = Profile(
             settings.issuer,
             IssuerKeys(await signing.now()),
-            Nonces(keys.system(PROOF_NONCE)) if settings.proof_nonces else None,
+            Nonces(partial(_nonce_keys, keys)) if settings.proof_nonces else None,
         )
         yield Vault(
             settings=settings,
@@ -343,7 +347,7 @@ async def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys) -> Log:
 def _endings(settings: Settings, engine: AsyncEngine, keys: VaultKeys, number: int, origin: str) -> Endings:
     file = EndingsFile(settings.endings_of(number, origin), origin)
     log = StoredLog(**_stored(settings, engine, keys, number, origin))
-    return Endings(file, reapplier(CopySigner(keys.system(CONSENT_SIGNING)), log))
+    return Endings(file, reapplier(CopyKeys(keys.announced).signer(), log))
 
 
 async def _keys_before(
@@ -453,6 +457,13 @@ def _witnessing(settings: Settings, log: Log) -> Witnessing | None:
     )
 
 
+def _nonce_keys(keys: VaultKeys) -> list[NonceKey]:
+    return [
+        NonceKey(one.secret, 0.0 if one.in_use_from is None else one.in_use_from.timestamp())
+        for one in keys.announced.versions(PROOF_NONCE)
+    ]
+
+
 async def _roots(settings: Settings, log: Log | ClosedLog, keys: VaultKeys) -> RootsLog:
     key = await LogSigners(keys, log.origin, log.number, ml_dsa=False).roots()
     return RootsLog(log, key, auditors=settings.auditors)
@@ -469,5 +480,5 @@ def _keeper(settings: Settings, keys: VaultKeys, catalogue: Catalogue) -> Keeper
         storage_locations=(catalogue.jurisdiction,),
         withdrawal_method=f"{settings.issuer}/consents",
         privacy_rights=f"{settings.issuer}/privacy",
-        signer=CopySigner(keys.system(CONSENT_SIGNING)),
+        signer=CopyKeys(keys.announced).signer(),
     )

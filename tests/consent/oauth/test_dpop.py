@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from consent.oauth.dpop import LONGEST_PROOF, MAX_AGE, Nonces, ProofChecker, token_hash
+from consent.oauth.dpop import LONGEST_PROOF, MAX_AGE, NonceKey, Nonces, ProofChecker, token_hash
 from consent.oauth.errors import NonceRequiredError, ProofInvalidError
 from tests.consent.oauth.world import EC_KEY, ISSUER, RSA_KEY, Key, encoded, proof, sign
 
@@ -176,7 +176,7 @@ def test_9_the_root_has_one_path() -> None:
 
 
 def test_10_a_nonce_we_gave() -> None:
-    nonces = Nonces(bytes(32), period=100)
+    nonces = Nonces(lambda: [NonceKey(bytes(32))], period=100)
     checker = ProofChecker(ISSUER, nonces)
     now = time.time()
     for nonce in (None, "", "wrong", 7, "é", nonces.current(now - 200), nonces.current(now + 100)):
@@ -188,15 +188,46 @@ def test_10_a_nonce_we_gave() -> None:
 
 
 def test_10_a_nonce_is_given_only_for_a_proof_that_is_good_otherwise() -> None:
-    checker = ProofChecker(ISSUER, Nonces(bytes(32)))
+    checker = ProofChecker(ISSUER, Nonces(lambda: [NonceKey(bytes(32))]))
     with pytest.raises(ProofInvalidError):
         checker.check([proof(EC_KEY, PATH, htm="GET")], method="POST", path=PATH, now=time.time())
 
 
 def test_10_workers_with_one_key_accept_each_others_nonces() -> None:
     now = time.time()
-    assert Nonces(b"k" * 32).accepts(Nonces(b"k" * 32).current(now), now)
-    assert not Nonces(b"k" * 32).accepts(Nonces(b"l" * 32).current(now), now)
+    one, another = Nonces(lambda: [NonceKey(b"k" * 32)]), Nonces(lambda: [NonceKey(b"l" * 32)])
+    assert Nonces(lambda: [NonceKey(b"k" * 32)]).accepts(one.current(now), now)
+    assert not one.accepts(another.current(now), now)
+
+
+@given(
+    st.lists(st.integers(1, 1000), max_size=4),
+    st.integers(200, 4000),
+    st.integers(0, 250),
+    st.integers(-2, 2),
+)
+def test_10_a_nonce_lives_as_long_whatever_keys_come_after_it(
+    pauses: list[int], given_at: int, later: int, ahead: int
+) -> None:
+    """As long as with one key; and whoever's clock is a little ahead, or behind, finds the nonce good too."""
+    keys = [NonceKey(bytes(32))]
+    for pause in pauses:
+        keys.append(NonceKey(bytes([len(keys)]) * 32, keys[-1].since + pause))
+    changing, one = Nonces(lambda: keys, period=100), Nonces(lambda: keys[:1], period=100)
+    now = given_at + later
+    alive = one.accepts(one.current(given_at), now)
+    assert changing.accepts(changing.current(given_at), now) == alive
+    if later == 0:
+        skewed = changing.current(given_at + ahead)
+        assert changing.accepts(skewed, given_at) == one.accepts(one.current(given_at + ahead), given_at)
+
+
+def test_10_nonces_of_a_former_key_end() -> None:
+    """Whoever knows a former key makes no nonce that is taken once the last honest one has ended."""
+    former, key = NonceKey(bytes(32)), NonceKey(b"k" * 32, 1000.0)
+    nonces, stolen = Nonces(lambda: [former, key], period=100), Nonces(lambda: [former], period=100)
+    assert nonces.accepts(stolen.current(1199), 1199)
+    assert not nonces.accepts(stolen.current(1200), 1200)
 
 
 @pytest.mark.parametrize("age", [-10, 0, 30, 59])

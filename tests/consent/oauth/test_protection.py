@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import ECKey, OKPKey
 
 from consent.oauth import rar
-from consent.oauth.dpop import Nonces
+from consent.oauth.dpop import NonceKey, Nonces
 from consent.oauth.errors import (
     AccessError,
     ConfigurationError,
@@ -352,7 +352,7 @@ def test_no_error_speaks_of_what_was_sent() -> None:
 
 
 def test_nonces_are_handed_out_where_they_are_required() -> None:
-    nonces = Nonces(bytes(32))
+    nonces = Nonces(lambda: [NonceKey(bytes(32))])
     door, token = protection(nonces=nonces), issue()
     with pytest.raises(NonceRequiredError) as required:
         verify(token, door)

@@ -26,7 +26,7 @@ from starlette.responses import Response as PageResponse
 from access_log.log import Log, StreamKind, Writing
 from consent.oauth.api import oauth_router, present
 from consent.oauth.citizens import ConsentView, ShownNotice, SignedIn
-from consent.oauth.dpop import Nonces
+from consent.oauth.dpop import NonceKey, Nonces
 from consent.oauth.errors import AccessError, SubjectError
 from consent.oauth.jwks_uri import PublishedKeys
 from consent.oauth.profile import Profile
@@ -334,7 +334,10 @@ def build(
     clock = Clock()
     # Its own: a test may change them.
     profile = Profile(
-        issuer, IssuerKeys.from_seeds([bytes(32)]), Nonces(bytes(32)) if nonces else None, clock
+        issuer,
+        IssuerKeys.from_seeds([bytes(32)]),
+        Nonces(lambda: [NonceKey(bytes(32))]) if nonces else None,
+        clock,
     )
     app = FastAPI()
     app.include_router(

@@ -14,6 +14,7 @@ from tests.vault.owner import as_owner, consents_granted_earlier
 from tests.vault.people import ENROLLED, OTHER, person
 from tests.vault.rights.conftest import Known
 from tests.vault.rights.test_own_consents import grant, stored, take_back
+from vault.records.copy_keys import CopyKeys
 from vault.rights.expiry import expire_due
 
 
@@ -35,7 +36,7 @@ async def test_an_end_that_has_come_is_written_down_once_with_a_copy(known: Know
     consent = await stored(known)
     assert [event.event for event in consent.events] == ["granted", "expired"]
     assert consent.state(datetime.now(UTC)) == "expired"
-    keys = {"keys": [known.vault.keeper.signer.public_key()]}
+    keys = await CopyKeys(known.vault.keys.announced).published()
     record = verify_copy(consent.events[-1].copy, keys).record
     Draft202012Validator(json.loads(SCHEMA.read_text())).validate(record)
     given, expired = record["event"]

@@ -1,4 +1,4 @@
-"""Commands about the keys of the key provider: list, rotate, destroy."""
+"""Commands about the vault's keys: list, rotate, destroy."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -10,22 +10,23 @@ import typer
 
 from vault.records import key_versions, rotating
 from vault.records.key_versions import Held, KeyVersion
-from vault.records.keys import INDEX, ROOT
+from vault.records.keys import ANNOUNCED, CONSENT_SIGNING, INDEX, PROOF_NONCE, ROOT
 from vault.records.reindexing import reindex
 from vault.records.resealing import Resealed, reseal
 from vault.records.rewrapping import rewrap
 from vault.records.rotating import Rotation
 from vault.server.assembly import Vault
-from vault.server.cli import ending_months
+from vault.server.cli import announcing, ending_months
 from vault.server.cli.acting import operator, with_vault
 from vault.server.cli.output import AsJson, examples, print_json, print_table, progress
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The keys of the key provider: list them, rotate them, destroy what nothing needs any more.",
+    help="The vault's keys: list them, rotate them, destroy what nothing needs any more.",
     epilog=examples(
         "creditvault keys list",
         "creditvault keys rotate --yes",
+        "creditvault keys rotate consent-signing --yes",
         "creditvault keys destroy root 1 --yes",
         "creditvault keys expire --dry-run",
     ),
@@ -38,9 +39,15 @@ class Rotated(StrEnum):
 
     ROOT = ROOT
     INDEX = INDEX
+    CONSENT_SIGNING = CONSENT_SIGNING
+    PROOF_NONCE = PROOF_NONCE
 
 
-Key = Annotated[Rotated, typer.Argument(help="Which key.")]
+class Destroyed(StrEnum):
+    """The keys whose former versions are destroyed here."""
+
+    ROOT = ROOT
+    INDEX = INDEX
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class _Listed:
     made_at: datetime
     holds: dict[str, int]
     destroy_after: datetime | None
+    key_id: str | None = None
 
 
 @app.command(name="list")
@@ -68,7 +76,13 @@ def list_keys(as_json: AsJson = False) -> None:
             held = await key_versions.held(connection)
         there = {name: await vault.keys.provider.versions(name) for name in {one.name for one in known}}
         kept = timedelta(days=vault.settings.backup_days)
-        return [_listed(one, held, kept, there=one.version in there[one.name]) for one in known]
+        return [
+            *(_listed(one, held, kept, there=one.version in there[one.name]) for one in known),
+            *(
+                _Listed(one.name, one.version, one.state, one.made_at, {}, None, one.key_id)
+                for one in await announcing.every(vault)
+            ),
+        ]
 
     found = with_vault(work)
     if as_json:
@@ -92,7 +106,7 @@ def list_keys(as_json: AsJson = False) -> None:
 
 @app.command()
 def rotate(
-    key: Key = Rotated.ROOT,
+    key: Annotated[Rotated, typer.Argument(help="Which key.")] = Rotated.ROOT,
     another: Annotated[
         bool, typer.Option("--another", help="Make a new version though the last rotation is not complete.")
     ] = False,
@@ -104,10 +118,18 @@ def rotate(
     Queries go on meanwhile. It may be stopped and run again: it goes on where it stopped. The version before
     stays until `creditvault keys destroy`: older backups need it. The rotation is an entry of the log.
 
+    consent-signing and proof-nonce make nothing anew: a new version is announced, and every process uses it
+    ten minutes later. Everything that a former one signed stays good.
+
     Example: `creditvault keys rotate --yes`
     """
     if not yes:
         typer.confirm(f"A new version of the key {key} will make everything new. Go on?", abort=True)
+    if key in ANNOUNCED:
+        announcing.tell(
+            with_vault(lambda vault: announcing.rotate(vault, key, another=another)), as_json=as_json
+        )
+        return
 
     async def work(vault: Vault) -> tuple[Rotation, int, int]:
         rotation = await rotating.rotate(vault.log, vault.keys, key, operator(), another=another)
@@ -140,7 +162,7 @@ def rotate(
 
 @app.command()
 def destroy(
-    key: Key,
+    key: Annotated[Destroyed, typer.Argument(help="Which key.")],
     version: Annotated[int, typer.Argument(min=1, help="A version that is retired and holds nothing.")],
     backups_too: Annotated[
         bool,
