@@ -1,6 +1,7 @@
 """kill -9 while keys are rotated or destroyed: everything opens, and the next run takes up what was begun."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -169,6 +170,27 @@ async def test_an_announcement_killed_at_any_step_stands_or_is_made_again(vault_
             # What was begun is made, what stands is not made twice.
             assert (done.version, done.entry is None) == (max(version, 2), version > 1), step
             version = done.version
+
+
+@pytest.mark.slow
+async def test_a_change_of_the_passphrase_killed_at_any_step_leaves_one_that_opens(
+    vault_settings: Settings, tmp_path: Path
+) -> None:
+    await prepared.copy(vault_settings)
+    new = tmp_path / "new"
+    new.write_text("another passphrase")
+    new.chmod(0o600)
+    # The handover is placed before the keyring.
+    for step, nth, changed in (("before-keyring-is-placed", 2, False), ("after-keyring", 1, True)):
+        async with _started(vault_settings) as running:
+            await _killed(vault_settings, step, nth, "keys", "passphrase", "--new-file", str(new))
+            await running.keys.provider.create("after")
+            handed = vault_settings.keyring_path.with_name("keyring.handover")
+            assert handed.exists(), step
+            os.utime(handed, (0, 0))
+        opens = vault_settings.model_copy(update={"passphrase_file": new}) if changed else vault_settings
+        async with _started(opens):
+            assert not handed.exists(), step
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from vault.crypto import handover
 from vault.crypto.derivation import KEY_SIZE
 from vault.crypto.errors import KeyringError
 from vault.crypto.provider import KeyKind
@@ -71,18 +72,11 @@ class Keyfile:
 
     __slots__ = ("_cipher", "_cost", "_path", "_salt")
 
-    def __init__(self, path: Path, passphrase: str, cost: Argon2Cost, salt: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, cost: Argon2Cost, salt: bytes) -> None:
         self._path = path
         self._cost = cost
         self._salt = salt
-        argon2 = Argon2id(
-            salt=salt,
-            length=KEY_SIZE,
-            iterations=cost.iterations,
-            lanes=cost.lanes,
-            memory_cost=cost.memory_kib,
-        )
-        self._cipher = AESGCM(argon2.derive(_passphrase_bytes(path, passphrase)))
+        self._cipher = AESGCM(key)
 
     @classmethod
     def new(cls, path: Path, passphrase: str, cost: Argon2Cost) -> Self:
@@ -91,7 +85,8 @@ class Keyfile:
         Raises:
             KeyringError: The passphrase is empty or no text.
         """
-        return cls(path, passphrase, cost, os.urandom(_SALT_SIZE))
+        salt = os.urandom(_SALT_SIZE)
+        return cls(path, _derived(path, passphrase, cost, salt), cost, salt)
 
     @classmethod
     def of(cls, path: Path, passphrase: str, content: bytes) -> Self:
@@ -101,7 +96,47 @@ class Keyfile:
             KeyringError: The content is no keyring, or damaged; the passphrase is empty or no text.
         """
         cost, salt, _ = _split(path, content)
-        return cls(path, passphrase, cost, salt)
+        return cls(path, _derived(path, passphrase, cost, salt), cost, salt)
+
+    def succeeded(self, passphrase: str) -> tuple["Keyfile", bytes]:
+        """For the same file under another passphrase, with a new salt; and the handover to it (9.6).
+
+        Raises:
+            KeyringError: The passphrase is empty or no text.
+        """
+        cost, salt = self._cost, os.urandom(_SALT_SIZE)
+        key = _derived(self._path, passphrase, cost, salt)
+        return Keyfile(self._path, key, cost, salt), handover.seal(self._cipher, key, _tells(cost, salt))
+
+    def followed(self, content: bytes, handed: bytes | None) -> "Keyfile":
+        """For the file as it was read, whose passphrase may have been changed since (9.6).
+
+        Raises:
+            KeyringError: The content is no keyring, or damaged, or nothing leads from the one before to it.
+        """
+        cost, salt, _ = _split(self._path, content)
+        if (cost, salt) == (self._cost, self._salt):
+            return self
+        key = None if handed is None else handover.unseal(self._cipher, handed, _tells(cost, salt))
+        if key is None:
+            raise KeyringError(
+                f"another keyring took the place of {self._path} while it was in use: restart with the "
+                "passphrase that belongs to it"
+            )
+        return Keyfile(self._path, key, cost, salt)
+
+    def opens(self, content: bytes) -> bool:
+        """Whether the passphrase is that of a file.
+
+        Raises:
+            KeyringError: It is damaged, or no keyring.
+        """
+        _, _, nonce = _split(self._path, content)
+        try:
+            self._cipher.decrypt(nonce, content[HEADER_SIZE:-_DIGEST_SIZE], content[:HEADER_SIZE])
+        except InvalidTag:
+            return False
+        return True
 
     def encode(self, keys: Mapping[str, StoredKey]) -> bytes:
         """The whole content of the file, with a new nonce."""
@@ -126,14 +161,9 @@ class Keyfile:
         """The keys in the file.
 
         Raises:
-            KeyringError: It is damaged, the passphrase was another, or another keyring took its place.
+            KeyringError: It is damaged, or the passphrase was another.
         """
-        cost, salt, nonce = _split(self._path, content)
-        if (cost, salt) != (self._cost, self._salt):
-            raise KeyringError(
-                f"another keyring took the place of {self._path} while it was in use: restart with the "
-                "passphrase that belongs to it"
-            )
+        _, _, nonce = _split(self._path, content)
         header, sealed = content[:HEADER_SIZE], content[HEADER_SIZE:-_DIGEST_SIZE]
         try:
             return _keys(self._cipher.decrypt(nonce, sealed, header))
@@ -164,6 +194,22 @@ def _split(path: Path, content: bytes) -> tuple[Argon2Cost, bytes, bytes]:
         raise KeyringError(
             f"the keyring {path} asks for a cost of Argon2id out of bounds: {_RESTORE}"
         ) from None
+
+
+def _derived(path: Path, passphrase: str, cost: Argon2Cost, salt: bytes) -> bytes:
+    argon2 = Argon2id(
+        salt=salt,
+        length=KEY_SIZE,
+        iterations=cost.iterations,
+        lanes=cost.lanes,
+        memory_cost=cost.memory_kib,
+    )
+    return argon2.derive(_passphrase_bytes(path, passphrase))
+
+
+def _tells(cost: Argon2Cost, salt: bytes) -> bytes:
+    """What tells a file under one passphrase from the same under another."""
+    return struct.pack(">III", cost.memory_kib, cost.iterations, cost.lanes) + salt
 
 
 def _passphrase_bytes(path: Path, passphrase: str) -> bytes:

@@ -10,6 +10,7 @@ Who may do what, in which order:
 """
 
 import asyncio
+import contextlib
 import hmac
 import os
 import stat
@@ -22,6 +23,7 @@ from typing import Final, Self, TypeVar
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from vault.crypto import handover
 from vault.crypto.derivation import KEY_SIZE
 from vault.crypto.errors import KeyringError, ProviderError, ProviderUnavailableError, UnsealError
 from vault.crypto.fields import named
@@ -104,7 +106,9 @@ class FileKeyring:
         """
         path = Path(os.path.realpath(path))
         content = _read(path)
-        return cls(path, Keyfile.of(path, passphrase, content), content)
+        opened = cls(path, Keyfile.of(path, passphrase, content), content)
+        opened._end_handover()
+        return opened
 
     @property
     def destroy_policy(self) -> DestroyPolicy:
@@ -196,9 +200,49 @@ class FileKeyring:
         loaded = self._current()
         return tuple(sorted(loaded.ciphers.get(name) or loaded.secrets.get(name) or ()))
 
+    def change_passphrase(self, passphrase: str) -> None:
+        """Write the file anew under another passphrase, of the same cost. Blocks for the Argon2id time.
+
+        Whoever has it open takes the new file key over at the next look, until `end_handover` (FORMAT 9.6).
+
+        Raises:
+            KeyringError: The passphrase is empty or the one before; or the last change is being taken over.
+            ProviderUnavailableError: The file could not be written now; the one before stands.
+        """
+        try:
+            with locked(self._path):
+                content = _read(self._path)
+                keys = self._decode(content)
+                if handover.lasts(self._path):
+                    raise KeyringError(
+                        "running processes are taking the last change of the passphrase over: wait a minute"
+                    )
+                if Keyfile.of(self._path, passphrase, content).opens(content):
+                    raise KeyringError("the new passphrase is the one that the keyring has: choose another")
+                keyfile, handed = self._keyfile.succeeded(passphrase)
+                handover.write(self._path, handed)
+                content = keyfile.encode(keys)
+                replace(self._path, content)
+                # From here the new passphrase alone opens the file.
+                self._keyfile, self._loaded = keyfile, _Loaded.of(content, keys)
+        except OSError as error:
+            raise _unusable(self._path, "written", error) from error
+
+    def end_handover(self) -> None:
+        """Let nobody take the new file key over any more.
+
+        Raises:
+            ProviderUnavailableError: That could not be done now; it ends by itself (FORMAT 9.6).
+        """
+        try:
+            handover.remove(self._path)
+        except OSError as error:
+            raise _unusable(self._path, "written", error) from error
+
     async def health(self) -> None:
         """Return if the file is there and is the one in memory. See `KeyProvider.health`."""
         self._current()
+        self._end_handover()
 
     async def close(self) -> None:
         """Nothing is held that must be let go of. See `KeyProvider.close`."""
@@ -207,8 +251,21 @@ class FileKeyring:
         """What the file holds now (3)."""
         if _read_header(self._path) != self._loaded.header:
             content = _read(self._path)
-            self._loaded = _Loaded.of(content, self._keyfile.decode(content))
+            self._loaded = _Loaded.of(content, self._decode(content))
         return self._loaded
+
+    def _decode(self, content: bytes) -> dict[str, StoredKey]:
+        """The keys in the file, whose passphrase may have been changed since it was read last."""
+        try:
+            self._keyfile = self._keyfile.followed(content, handover.read(self._path))
+        except OSError as error:
+            raise _unusable(self._path, "read", error) from error
+        return self._keyfile.decode(content)
+
+    def _end_handover(self) -> None:
+        """Removes one that a crash left, if it is past its life and this user may."""
+        with contextlib.suppress(OSError):
+            handover.lasts(self._path)
 
     def _open(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         """What (wrapped, aad) hold. Nothing of it may leave this object before the journal says what for."""
@@ -233,7 +290,7 @@ class FileKeyring:
         """Change the file under its lock (1, 2). Runs in a thread: another process may hold the lock."""
         try:
             with locked(self._path):
-                keys = self._keyfile.decode(_read(self._path))
+                keys = self._decode(_read(self._path))
                 result = change(keys)
                 content = self._keyfile.encode(keys)
                 replace(self._path, content)

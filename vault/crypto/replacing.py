@@ -28,8 +28,13 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, owner_of: Path | None = None) -> None:
     """Put new content in place of a file, or make it, readable by its owner alone; durable on return.
+
+    Args:
+        path: the file.
+        content: all that it is to hold.
+        owner_of: the file whose owner gets it; its own, if there is one, where nothing is named.
 
     The caller holds `locked(path)`. Whoever reads sees the old content or the new one, whole. A crash
     before the rename leaves a `<name>.new`, which the next call removes.
@@ -41,7 +46,7 @@ def replace(path: Path, content: bytes) -> None:
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
     try:
-        _keep_owner(descriptor, path)
+        _keep_owner(descriptor, owner_of or path)
         written = 0
         while written < len(content):
             written += os.write(descriptor, content[written:])

@@ -213,7 +213,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
         require_destruction(keys.provider, settings)
         letting_go = asyncio.create_task(keys.expiry.let_go_in_time())
         held.callback(letting_go.cancel)
-        watching = asyncio.create_task(watch(keys.announced))
+        watching = asyncio.create_task(watch(keys))
         held.callback(watching.cancel)
         log = await _log(settings, engine, keys)
         closed = await _closed(settings, engine, keys, log.number)

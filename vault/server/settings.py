@@ -400,6 +400,15 @@ class Settings(BaseSettings):
         """
         return _read_secret(self.passphrase_file, "creditvault-passphrase")
 
+    @staticmethod
+    def read_new_passphrase(file: Path | None) -> str | None:
+        """The passphrase that a keyring is to have from now on; None if neither file nor credential is there.
+
+        Raises:
+            OSError: the named file cannot be read, or others can read it.
+        """
+        return _read_secret(file, "creditvault-new-passphrase")
+
     def read_sign_in_secret(self) -> str | None:
         """Our client secret at the provider for sign-in; None if nothing says.
 

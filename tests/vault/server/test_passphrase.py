@@ -5,12 +5,14 @@ import re
 import select
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import PASSPHRASE
 from tests.flows.serving import ROOT, environment
 from tests.vault.server.commands import CREDITVAULT, CommandLine
+from vault.crypto import handover
 
 _SECONDS = 60.0
 
@@ -61,3 +63,21 @@ def test_a_terminal_is_asked_once_and_echoes_nothing(creditvault: CommandLine) -
 def test_where_there_is_no_terminal_nobody_is_asked(creditvault: CommandLine) -> None:
     creditvault.set(passphrase_file=None)
     assert "set CREDITVAULT_PASSPHRASE_FILE" in creditvault.refused("body", "list")
+
+
+def test_it_is_changed(creditvault: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "LIFE", 0.01)
+    new = tmp_path / "new"
+    new.write_text("another passphrase\n")
+    change = ("keys", "passphrase", "--yes", "--new-file", str(new))
+    assert "others can read it" in creditvault.refused(*change)
+    new.chmod(0o600)
+    assert creditvault.good(*change) == {"keyring": str(creditvault.settings.keyring_path)}
+    assert "the passphrase does not open the keyring" in creditvault.refused("body", "list")
+    assert "the passphrase does not open the keyring" in creditvault.refused(*change)
+    creditvault.set(passphrase_file=new)
+    assert creditvault.good("body", "list") == []
+    assert "choose another" in creditvault.refused(*change)
+    assert "no new passphrase is given" in creditvault.refused("keys", "passphrase", "--yes")
+    creditvault.set(key_provider="openbao")
+    assert "has no keyring" in creditvault.refused(*change)

@@ -16,7 +16,7 @@ from vault.records.resealing import Resealed, reseal
 from vault.records.rewrapping import rewrap
 from vault.records.rotating import Rotation
 from vault.server.assembly import Vault
-from vault.server.cli import announcing, ending_months
+from vault.server.cli import announcing, ending_months, passphrases
 from vault.server.cli.acting import operator, with_vault
 from vault.server.cli.output import AsJson, examples, print_json, print_table, progress
 
@@ -32,6 +32,7 @@ app = typer.Typer(
     ),
 )
 app.command()(ending_months.expire)
+app.command(name="passphrase")(passphrases.change)
 
 
 class Rotated(StrEnum):
