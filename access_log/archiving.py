@@ -45,7 +45,8 @@ Progress = Callable[[int, int], None]
 """Called with the number of entries behind it and the number there are."""
 
 _CHUNK: Final = 64 * WIDTH
-_LABEL_SLICES: Final = 256
+_LABELS_AT_ONCE: Final = 1 << 15
+_BYTE_VALUES: Final = 256
 _BOUNDS: Final = re.compile(r"FROM \('?(\d+)'?\) TO \('?(\d+)'?\)")
 
 _PARTITIONS = text(
@@ -231,7 +232,10 @@ async def _closed(connection: AsyncConnection, log: Log, size: int, older_than: 
 async def _pointers(connection: AsyncConnection, log: int, each: Range) -> bytes:
     """The index of the labels of a range, sorted by the database, which has them in order."""
     parts = []
-    for at in range(_LABEL_SLICES):
+    # Labels are spread evenly over their first byte, of which a slice has one value or more.
+    slices = 1 << min(8, ((each.end - each.first) // _LABELS_AT_ONCE).bit_length())
+    values = _BYTE_VALUES // slices
+    for at in range(0, _BYTE_VALUES, values):
         part = await connection.execute(
             _POINTERS,
             {
@@ -240,7 +244,7 @@ async def _pointers(connection: AsyncConnection, log: int, each: Range) -> bytes
                 "end": each.end,
                 "prefix": PREFIX,
                 "low": bytes([at]),
-                "high": bytes([at + 1]) if at + 1 < _LABEL_SLICES else b"\xff" * 33,
+                "high": bytes([at + values]) if at + values < _BYTE_VALUES else b"\xff" * 33,
             },
         )
         parts.append(part.scalar_one() or b"")

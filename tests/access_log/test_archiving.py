@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from access_log import reading, stored
+from access_log import archiving, reading, stored
 from access_log.api import log_router
 from access_log.archive import Archive, Range
 from access_log.archiving import archive, drop
@@ -98,6 +98,14 @@ async def test_an_archive_holds_whole_partitions(filled: Log, place: Archive) ->
     assert place.find([label, bytes(32)]) == {700: entries[700][1]}
     again = await archive(filled, place, older_than=AT_ONCE)
     assert (again.written, again.entries) == (0, 1536)
+
+
+async def test_an_index_sorted_in_slices_is_the_same(
+    filled: Log, place: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await archive(filled, place, older_than=AT_ONCE)
+    monkeypatch.setattr(archiving, "_LABELS_AT_ONCE", 8)
+    assert (await archive(filled, place, older_than=AT_ONCE)).written == 0
 
 
 async def test_what_is_young_or_open_is_left(filled: Log, owner: AsyncEngine, place: Archive) -> None:
