@@ -2,11 +2,16 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import uvicorn
+
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts nobody: to read what the system trusts takes longer than most tests."""
 
 
 class _Server(uvicorn.Server):
@@ -26,6 +31,11 @@ def bound() -> tuple[socket.socket, str]:
     port = socket.socket()
     port.bind(("127.0.0.1", 0))
     return port, f"http://127.0.0.1:{port.getsockname()[1]}"
+
+
+def asking(url: str, *, timeout: float = 30, **options: Any) -> httpx.AsyncClient:
+    """A client of whoever serves there, by http alone."""
+    return httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False, verify=_NO_TLS, **options)
 
 
 @asynccontextmanager

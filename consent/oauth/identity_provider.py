@@ -4,7 +4,6 @@ Authlib's own HTTP client is not used: it wants another HTTP library, and would 
 library below.
 """
 
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +16,7 @@ from authlib.common.security import is_secure_transport
 from consent.errors import ConsentError
 from consent.oauth import jose
 from consent.oauth.errors import KeyPolicyError, SignatureError
+from consent.oauth.trust import system_trust
 
 _METADATA: Final = "/.well-known/openid-configuration"
 _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -56,7 +56,7 @@ class IdentityProvider:
     def __init__(self, issuer: str, clock: Callable[[], float] = time) -> None:
         self.issuer = issuer
         self._clock = clock
-        self._tls = ssl.create_default_context()
+        self._tls = system_trust()
         self._known: _Known | None = None
 
     async def metadata(self) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ import httpx
 from consent.body_keys import public_keys
 from consent.oauth.errors import ForbiddenAddressError, KeyPolicyError, KeysNotFetchedError
 from consent.oauth.public_address import Resolve, pinned, resolve
+from consent.oauth.trust import system_trust
 
 LONGEST_SET: Final = 65_536
 SECONDS: Final = 5.0
@@ -92,7 +93,7 @@ class PublishedKeys:
         port = parts.port or _PORTS[parts.scheme]
         if self._tls is None:
             # Only now: to read what the system trusts takes longer than most commands that never fetch.
-            self._tls = await asyncio.to_thread(ssl.create_default_context)
+            self._tls = await asyncio.to_thread(system_trust)
         address = await pinned(host, port, loopback=self._loopback, resolve=self._resolve)
         # The address in place of the name, so that no second look-up can lead elsewhere; the certificate and
         # the Host header are still the name's.

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 from structlog.testing import capture_logs
 
+from tests.loopback import asking
 from vault.server.app import build_app
 from vault.server.assembly import Vault
 from vault.server.settings import Settings
@@ -130,7 +131,7 @@ class Server:
     def http(self) -> httpx.AsyncClient:
         """A client of this server, and of nothing else."""
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-        return httpx.AsyncClient(base_url=self.url, timeout=30, limits=limits, trust_env=False)
+        return asking(self.url, limits=limits)
 
     def _signal(self, number: signal.Signals) -> None:
         process = self._process

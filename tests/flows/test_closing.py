@@ -16,6 +16,7 @@ from access_log.verifier_keys import VerifierKey
 from tests.conftest import ORIGIN
 from tests.flows.serving import ROOT, SERVE, Server, environment, serving
 from tests.flows.world import World
+from tests.loopback import asking
 from tests.vault.server.portal.conftest import Browser, Site
 from vault.server.settings import Settings
 
@@ -64,7 +65,7 @@ async def proven(http: httpx.AsyncClient, access: dict[str, Any], key: str) -> d
 
 async def test_the_citizen_sees_both_logs_and_both_verify(world: World, tmp_path: Path) -> None:
     # One client for both servers, so that its token outlives the first.
-    async with httpx.AsyncClient(base_url=world.settings.issuer, trust_env=False, timeout=30) as http:
+    async with asking(world.settings.issuer) as http:
         await before_and_after(world, http, tmp_path)
 
 

@@ -18,7 +18,7 @@ from demo.cast import COURT_CASE
 from demo.client import BodyClient
 from tests import prepared
 from tests.flows.world import Grant, World, joined
-from tests.loopback import bound, serving
+from tests.loopback import asking, bound, serving
 from vault.problems import TYPE
 from vault.server.app import build_app
 from vault.server.assembly import set_up
@@ -187,6 +187,6 @@ async def _served(settings: Settings, folder: Path) -> AsyncIterator[Served]:
     async with (
         joined(settings.model_copy(update={"issuer": url}), folder) as world,
         serving(build_app(world.vault), port),
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
+        asking(url) as http,
     ):
         yield Served(world, http)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.flows.world import Grant
-from tests.loopback import bound, serving
+from tests.loopback import asking, bound, serving
 from tests.vault.served import Served, problem, site
 from vault.server.app import build_app
 from vault.server.assembly import open_vault
@@ -75,7 +75,7 @@ async def test_turns_hold_across_workers(slow: Served) -> None:
     async with (
         open_vault(settings, settings.database_url) as second,
         serving(build_app(second), port),
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
+        asking(url) as http,
     ):
         court.client._http = http
         elsewhere = Grant(court.grant_id, court.client, court.token, court.query)

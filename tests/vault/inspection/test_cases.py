@@ -8,6 +8,7 @@ from access_log.fsck import examine_log
 from consent import bodies
 from demo.cast import OPERATOR
 from demo.client import BodyClient
+from tests.loopback import asking
 from tests.vault.inspection.asking import recent
 from tests.vault.people import ENROLLED, OTHER, person
 from tests.vault.served import Inspecting, problem
@@ -46,7 +47,7 @@ async def newest_query(browser: Browser) -> int:
 
 async def test_from_the_persons_page_to_the_inspectors_answer(site: Site) -> None:
     asked = await site.court_asks(ENROLLED)
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         await browser.sign_in(ENROLLED)
         index = await newest_query(browser)
         page = await browser.get(f"/accesses/{index}")
@@ -98,7 +99,7 @@ async def test_from_the_persons_page_to_the_inspectors_answer(site: Site) -> Non
 
 async def test_each_step_is_an_entry_and_each_use_too(site: Site) -> None:
     await site.court_asks(ENROLLED)
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         await browser.sign_in(ENROLLED)
         response = await not_recognised(browser, await newest_query(browser))
         case_id = OpenedCaseOut.model_validate(response.json()).case
@@ -138,7 +139,7 @@ async def test_only_ones_own_queries_and_each_once(site: Site) -> None:
 
 
 async def test_cases_there_are_not_and_answers_that_say_nothing(site: Site) -> None:
-    async with httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with asking(site.url) as http:
         inspecting = await inspector(site, http)
         unknown = "4f7c1f9e-7d5c-4f1c-9b5e-0d4c5b7c2a11"
         for what, more in (("read", {}), ("take-up", {}), ("answer", {"answer": "x"})):
@@ -151,7 +152,7 @@ async def test_cases_there_are_not_and_answers_that_say_nothing(site: Site) -> N
 
 async def test_a_case_whose_content_is_gone_still_stands(site: Site, owner_url: str) -> None:
     await site.court_asks(ENROLLED)
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         await browser.sign_in(ENROLLED)
         case_id = (await not_recognised(browser, await newest_query(browser))).json()["case"]
         engine = create_engine(owner_url)
@@ -168,7 +169,7 @@ async def test_a_case_whose_content_is_gone_still_stands(site: Site, owner_url: 
 
 @pytest.mark.parametrize("step", ["cases", "cases/take-up"])
 async def test_an_inspector_who_may_not_learns_nothing(site: Site, step: str) -> None:
-    async with httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with asking(site.url) as http:
         inspecting = await inspector(site, http)
         async with site.vault.log.writing() as writing:
             officer = site.cast["inspectorate"].officer_id

@@ -15,7 +15,7 @@ from consent.record import NewConsent, Notice
 from demo.cast import COURT_CASE, Cast, gather
 from demo.client import BodyClient
 from tests import prepared
-from tests.loopback import bound, serving
+from tests.loopback import asking, bound, serving
 from tests.vault.people import ENROLLED, OTHER, enrol, person
 from tests.vault.server.portal.reader import Page, read_page
 from vault.server.app import build_app
@@ -61,7 +61,7 @@ class Site:
         court = self.cast["court"]
         number, _ = fictitious_identity(n)
         subject = {"scheme": "demo-id", "number": number}
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as http:
+        async with asking(self.url) as http:
             client = BodyClient(http, self.url, court.body_id, court.key)
             details = {
                 "type": "statutory_query",
@@ -91,7 +91,7 @@ class Browser:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self.http = httpx.AsyncClient(base_url=site.url, trust_env=False, timeout=30)
+        self.http = asking(site.url)
 
     async def __aenter__(self) -> Self:
         return self

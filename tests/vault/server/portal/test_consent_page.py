@@ -12,6 +12,7 @@ from consent import consents
 from consent.oauth.citizens import AskingBody, ConsentView, SignedIn
 from demo.cast import REDIRECT_URI
 from demo.client import BodyClient, Pushed
+from tests.loopback import asking
 from tests.vault.people import ENROLLED, UNKNOWN, find, person
 from tests.vault.server.portal.conftest import CASE, Browser, Site
 from tests.vault.server.portal.reader import Page, read_page
@@ -93,7 +94,7 @@ async def test_the_page_says_who_asks_for_what_and_that_no_is_an_answer(site: Si
 
 
 async def test_granting_some_fields_lets_the_body_see_those_until_withdrawn(site: Site) -> None:
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         bank = Bank(site, http)
         pushed = await bank.push()
         page = await asked(browser, pushed, ENROLLED)

@@ -3,6 +3,7 @@
 import httpx
 
 from demo.cast import REDIRECT_URI
+from tests.loopback import asking
 from tests.vault.people import ENROLLED, UNKNOWN
 from tests.vault.server.portal.conftest import Site
 from tests.vault.server.portal.stale import make_stale
@@ -10,7 +11,7 @@ from tests.vault.server.portal.test_consent_page import Bank, asked, returned
 
 
 async def test_nobody_asks_with_a_consent_while_a_freeze_stands(site: Site) -> None:
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         bank = Bank(site, http)
         pushed = await bank.push()
         page = await asked(browser, pushed, ENROLLED)
@@ -35,7 +36,7 @@ async def test_nobody_asks_with_a_consent_while_a_freeze_stands(site: Site) -> N
 
 
 async def test_while_it_stands_the_consent_page_grants_nothing_and_refuses_as_ever(site: Site) -> None:
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         bank = Bank(site, http)
         await browser.sign_in(UNKNOWN)
         page = await browser.get("/consents")

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from consent.copies import verify_copy
 from demo.cast import REDIRECT_URI
+from tests.loopback import asking
 from tests.vault.owner import as_owner, consents_granted_earlier
 from tests.vault.people import ENROLLED, UNKNOWN, find
 from tests.vault.server.portal.conftest import Browser, Site
@@ -66,7 +67,7 @@ async def grant(browser: Browser, url: str, **changes: Any) -> Mapping[str, str]
 
 
 async def test_withdrawing_takes_no_more_than_granting(site: Site) -> None:
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         await browser.sign_in(ENROLLED)
         pushed = await Bank(site, http).push()
         counting = Counting(browser)
@@ -80,7 +81,7 @@ async def test_withdrawing_takes_no_more_than_granting(site: Site) -> None:
 
 
 async def test_a_refusal_leaves_nothing_anywhere(site: Site) -> None:
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         await browser.sign_in(UNKNOWN)
         before = await everything(site)
         pushed = await Bank(site, http).push()
@@ -97,7 +98,7 @@ async def test_a_body_is_told_the_same_whoever_refuses_and_why(site: Site) -> No
     """Somebody unknown, somebody known, somebody with a freeze: one answer, to the letter."""
     answers = []
     for n, frozen in ((UNKNOWN, False), (ENROLLED, False), (ENROLLED, True)):
-        async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+        async with site.browser() as browser, asking(site.url) as http:
             await browser.sign_in(n)
             if frozen:
                 page = await browser.get("/consents")
@@ -112,7 +113,7 @@ async def test_a_body_is_told_the_same_whoever_refuses_and_why(site: Site) -> No
 
 
 async def test_a_copy_of_every_event_can_be_fetched_and_verified_by_anyone(site: Site) -> None:
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         await browser.sign_in(ENROLLED)
         await grant(browser, (await Bank(site, http).push()).url)
         page = await browser.get("/consents")
@@ -131,7 +132,7 @@ async def test_a_copy_of_every_event_can_be_fetched_and_verified_by_anyone(site:
 
 
 async def test_what_has_expired_is_asked_for_anew(site: Site) -> None:
-    async with site.browser() as browser, httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with site.browser() as browser, asking(site.url) as http:
         bank = Bank(site, http)
         await browser.sign_in(ENROLLED)
         pushed = await bank.push()

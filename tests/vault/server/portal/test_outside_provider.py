@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from stdnum.cn import ric
 
 from tests.consent.oauth.openid_provider import CLIENT, SECRET, Provider, running_provider
-from tests.loopback import bound, serving
+from tests.loopback import asking, bound, serving
 from vault.crypto.blind import CN_RIC
 from vault.server.app import build_app
 from vault.server.assembly import Vault
@@ -58,7 +58,7 @@ async def test_a_claim_of_an_outside_provider_is_the_identity_number(
         )
         async with (
             serving(build_app(outside), port),
-            httpx.AsyncClient(base_url=url, trust_env=False) as http,
+            asking(url) as http,
         ):
             answer = await come_back(http, provider)
             me = await http.get("/v1/me")
@@ -81,7 +81,7 @@ async def test_a_provider_that_is_away_is_told_on_a_page(vault: Vault) -> None:
         sign_in_client=CLIENT,
         sign_in_secret=SecretStr(SECRET),
     )
-    async with serving(build_app(away), port), httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with serving(build_app(away), port), asking(url) as http:
         answer = await http.get("/sign-in")
     assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
     assert "cannot be reached now" in answer.text
@@ -90,7 +90,7 @@ async def test_a_provider_that_is_away_is_told_on_a_page(vault: Vault) -> None:
 async def test_without_a_provider_nobody_can_sign_in(vault: Vault) -> None:
     port, url = bound()
     none = set_for(vault, url)
-    async with serving(build_app(none), port), httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with serving(build_app(none), port), asking(url) as http:
         begun, ended = await http.get("/sign-in"), await http.get("/sign-in/callback?code=a&state=b")
         out = await http.post("/sign-out")
         missing = await http.get("/demo-provider/jwks")

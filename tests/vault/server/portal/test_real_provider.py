@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from stdnum.cn import ric
 
-from tests.loopback import bound, serving
-from tests.node_programs import openid_provider
+from tests.loopback import asking, bound, serving
+from tests.node_programs import needs, openid_provider
 from vault.crypto.blind import CN_RIC
 from vault.server.app import build_app
 from vault.server.assembly import Vault
@@ -57,6 +57,7 @@ class Person:
 
 @asynccontextmanager
 async def person(vault: Vault, **changes: Any) -> AsyncIterator[Person]:
+    needs("oidc-provider")  # before a port is held
     port, url = bound()
     given = {
         "client": "vault client",
@@ -80,7 +81,7 @@ async def person(vault: Vault, **changes: Any) -> AsyncIterator[Person]:
         served = replace(vault, settings=settings, schemes=frozenset({CN_RIC}))
         async with (
             serving(build_app(served), port),
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
+            asking(url) as http,
         ):
             yield Person(url, provider, http)
 

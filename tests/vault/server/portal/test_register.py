@@ -9,6 +9,7 @@ from consent.bodies import reinstate_body, suspend_body
 from consent.conduct import Finding, conduct_file, decide_appeal, mark
 from consent.errors import InvalidError, StateError, UnknownError
 from consent.journal import Actor
+from tests.loopback import asking
 from tests.vault.server.portal.conftest import Site
 
 _REGISTRAR = Actor("operator:test", "operator")
@@ -37,7 +38,7 @@ async def _warned_and_appealed(site: Site) -> None:
 
 async def test_of_conduct_everybody_reads_what_is_public_with_the_outcome_of_an_appeal(site: Site) -> None:
     await _warned_and_appealed(site)
-    async with httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with asking(site.url) as http:
         listed, page = await http.get("/v1/bodies"), (await http.get("/register")).text
     bodies = {one["body_id"]: one["history"] for one in listed.json()["bodies"]}
     _, warned = bodies[str(site.cast["bank"].body_id)]
@@ -64,7 +65,7 @@ async def _suspended_and_reinstated(site: Site) -> None:
 
 async def test_anybody_reads_it_as_json(site: Site) -> None:
     await _suspended_and_reinstated(site)
-    async with httpx.AsyncClient(base_url=site.url, trust_env=False) as http:
+    async with asking(site.url) as http:
         response = await http.get("/v1/bodies")
     assert response.status_code == httpx.codes.OK
     assert response.headers["cache-control"] == "public, max-age=60"
