@@ -37,10 +37,14 @@ _RETIRE = text(
     " WHERE name = :name AND retired_at IS NULL AND version < :version"
 )
 _ADD = text("INSERT INTO vault.key_version (name, version) VALUES (:name, :version)")
-_EMPTY = text(
-    "UPDATE vault.key_version SET emptied_at = now()"
+_RETIRED = text(
+    "SELECT version FROM vault.key_version"
     " WHERE name = :name AND retired_at IS NOT NULL AND emptied_at IS NULL"
-    " AND NOT version = ANY(CAST(:holding AS smallint[]))"
+)
+# By the clock, not the transaction's begin: no backup from before the count may pass for a later one.
+_EMPTY = text(
+    "UPDATE vault.key_version SET emptied_at = clock_timestamp()"
+    " WHERE name = :name AND emptied_at IS NULL AND version = ANY(CAST(:empty AS smallint[]))"
 )
 _DESTROY = text("UPDATE vault.key_version SET destroyed_at = now() WHERE name = :name AND version = :version")
 _HELD = text(
@@ -144,10 +148,23 @@ async def replace(connection: AsyncConnection, name: str, version: int) -> bool:
     return True
 
 
-async def note_emptied(connection: AsyncConnection, name: str) -> None:
-    """Writes down of each retired version that nothing needs it any more, where that is so."""
-    holding = sorted({one.version for one in await held(connection) if one.name == name})
-    await connection.execute(_EMPTY, {"name": name, "holding": holding})
+async def note_emptied(connection: AsyncConnection, name: str) -> list[Held]:
+    """Writes down of each retired version that nothing needs it any more, where that is so.
+
+    It counts whole tables, so never call it under the head lock. Nor is there need: what a retired version
+    holds only becomes less.
+
+    Returns:
+        What the key's versions hold, where a retired one was not known to be emptied; otherwise nothing.
+    """
+    # Read before the count: a version that is retired after it may hold what the count did not see.
+    retired = [row.version for row in await connection.execute(_RETIRED, {"name": name})]
+    if not retired:
+        return []
+    holding = [one for one in await held(connection) if one.name == name]
+    empty = sorted(set(retired) - {one.version for one in holding})
+    await connection.execute(_EMPTY, {"name": name, "empty": empty})
+    return holding
 
 
 async def note_destroyed(connection: AsyncConnection, name: str, version: int) -> None:

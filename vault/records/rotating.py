@@ -10,13 +10,15 @@ database does not know is taken into use, and no other is made; and none is made
 emptied.
 
 A destruction:
-    1. under the head lock, in one transaction: nothing needs the version, the entry, and it is written down
-    2. the provider destroys it                 (may be repeated)
+    1. a transaction of its own counts what retired versions hold, and writes down which are emptied
+    2. under the head lock, in one transaction: the version is emptied, the entry, and it is written down
+    3. the provider destroys it                 (may be repeated)
 
-Nothing can need it between the two: what was retired is never added to (`key_versions`).
+Nothing can need it after the first: what was retired is never added to (`key_versions`).
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -28,7 +30,7 @@ from consent.journal import Actor
 from vault.crypto.provider import KeyKind
 from vault.errors import VaultError
 from vault.records import key_versions
-from vault.records.key_versions import KeyVersion
+from vault.records.key_versions import Held, KeyVersion
 from vault.records.keys import INDEX, ROOT, VaultKeys
 
 _KINDS: Final = {ROOT: KeyKind.WRAP, INDEX: KeyKind.MAC}
@@ -107,36 +109,41 @@ async def destroy(
         AccessLogError: the log cannot append; nothing was destroyed.
     """
     entry = None
+    async with log.engine.begin() as connection:
+        holding = await key_versions.note_emptied(connection, name)
     async with log.writing() as writing:
-        await key_versions.note_emptied(writing.connection, name)
         found = await key_versions.read(writing.connection, name, version)
         if found is None or found.destroyed_at is None:
-            await _require_unneeded(writing, name, version, found, backups_kept=backups_kept)
+            _require_unneeded(writing, name, version, found, holding, backups_kept=backups_kept)
             await key_versions.note_destroyed(writing.connection, name, version)
             entry = _add_entry(writing, "key.destroyed", name, version, actor)
     await keys.provider.destroy(name, version)
     return None if entry is None else writing.indexes[entry]
 
 
-async def _require_unneeded(
-    writing: Writing, name: str, version: int, found: KeyVersion | None, *, backups_kept: timedelta
+def _require_unneeded(
+    writing: Writing,
+    name: str,
+    version: int,
+    found: KeyVersion | None,
+    holding: Sequence[Held],
+    *,
+    backups_kept: timedelta,
 ) -> None:
     if found is None:
         raise RotationError(f"there is no version {version} of the key {name}: see `creditvault keys list`")
     if found.retired_at is None:
         raise RotationError(f"version {version} of the key {name} is in use: rotate the key first")
     if found.emptied_at is None:
-        held = [
-            f"{one.count:,} {one.what}"
-            for one in await key_versions.held(writing.connection)
-            if (one.name, one.version) == (name, version)
-        ]
+        held = [f"{one.count:,} {one.what}" for one in holding if one.version == version]
+        if not held:
+            raise RotationError(f"version {version} of the key {name} was retired just now: do it again")
         raise RotationError(
             f"version {version} of the key {name} still holds {' and '.join(held)}: rotate the key again, "
             "which goes on with them"
         )
     until = found.emptied_at + backups_kept
-    if writing.now < until:
+    if backups_kept and writing.now < until:
         raise RotationError(
             f"backups of the database made before {found.emptied_at:%Y-%m-%d %H:%M} UTC need version "
             f"{version} of the key {name}: destroy it after {until:%Y-%m-%d}, or with --backups-too if none "

@@ -1,11 +1,14 @@
 """Root and index key rotated, and their old versions destroyed, with every key provider."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from consent.journal import VAULT
+from tests.access_log.logs import append
 from tests.vault.crypto.places import MAKERS, place_of
 from tests.vault.people import ENROLLED, OTHER, UNKNOWN, enrol, find, person
 from vault.crypto.journal import UNNAMED
@@ -14,7 +17,7 @@ from vault.records.keys import INDEX, ROOT
 from vault.records.reindexing import Reindexed, reindex
 from vault.records.resealing import reseal
 from vault.records.rewrapping import rewrap
-from vault.records.rotating import destroy, rotate
+from vault.records.rotating import RotationError, destroy, rotate
 from vault.server.assembly import Vault, open_vault, set_up
 from vault.server.settings import Settings
 
@@ -67,3 +70,21 @@ async def test_keys_are_rotated_with_every_provider(
     async with open_vault(settings, url) as again:
         first, second = await _keys(again)
         assert (first != keys[0], second) == (True, keys[1])
+
+
+async def test_what_a_version_holds_is_counted_while_the_log_goes_on(vault: Vault) -> None:
+    await enrol(vault, VAULT_ITSELF, ENROLLED)
+    await rotate(vault.log, vault.keys, ROOT, VAULT)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'vault.subject'::regclass")
+    async with vault.engine.begin() as slow:
+        await slow.execute(text("LOCK TABLE vault.subject IN ACCESS EXCLUSIVE MODE"))
+        destroying = asyncio.create_task(
+            destroy(vault.log, vault.keys, ROOT, 1, VAULT, backups_kept=timedelta())
+        )
+        async with asyncio.timeout(30):
+            while not (await slow.execute(waiting)).scalar_one():
+                assert not destroying.done()
+            await append(vault.log)
+        assert not destroying.done()
+    with pytest.raises(RotationError, match="and 1 subject keys: rotate"):
+        await destroying
