@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 
 from access_log.receipt import parse_receipt
+from demo.client import BodyClient
 from tests.flows.world import Grant, World
 
 STATUTORY_PERSONS = (1, 2, 3)
@@ -107,6 +108,31 @@ class Load:
                 one.response = await one.grant.ask(idempotency_key=one.key)
             except httpx.TransportError:
                 self.enough = True
+
+
+@dataclass
+class Repeated:
+    """One use of a token, again and again, and what was answered."""
+
+    http: httpx.AsyncClient
+    client: BodyClient
+    token: str
+    path: str
+    asked: Mapping[str, object]
+    answered: list[dict[str, Any]] = field(default_factory=list)
+    lost: bool = False
+
+    async def run(self, most: int) -> None:
+        """One after the other, until so many were answered or the server is gone."""
+        for _ in range(most):
+            credentials = self.client.credentials(self.path, self.token)
+            try:
+                response = await self.http.post(self.path, json=self.asked, headers=credentials)
+            except httpx.TransportError:
+                self.lost = True
+                return
+            assert response.status_code == httpx.codes.OK, response.text
+            self.answered.append(response.json())
 
 
 async def prepare(world: World, http: httpx.AsyncClient) -> Load:

@@ -1,9 +1,5 @@
 """kill -9 while entries are archived or taken out: each stands in the database, or in a whole archive."""
 
-import asyncio
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,14 +18,12 @@ from access_log.publishing import publish
 from access_log.sources import Directory
 from access_log.verify import verify_log
 from tests.access_log.logs import append, keys_of, narrow_partitions
-from tests.crash import killer
-from tests.flows.serving import ROOT, environment
+from tests.crash import commands, killer
 from vault.crypto.errors import UnsealError
 from vault.server.assembly import Vault
 from vault.server.settings import Settings
 
 pytestmark = pytest.mark.slow
-_KILLER = (sys.executable, str(Path(killer.__file__)))
 _WIDTH = 512
 _SIZE = 3 * _WIDTH + 100
 _CLOSED = 3
@@ -53,19 +47,7 @@ class Shelf:
 
     async def killed(self, step: str, nth: int, *more: str) -> None:
         """The command, which dies at the nth pass of a step."""
-        # Armed from its first instruction: the file that arms it is the killer's own.
-        command = (*_KILLER, step, str(nth), killer.__file__, "log", "archive", "--older-than", "0", *more)
-        ran = await asyncio.to_thread(
-            subprocess.run,
-            command,
-            cwd=ROOT,
-            env=environment(self.settings),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ran.returncode == -signal.SIGKILL, f"{step} was never reached: {ran.stdout}{ran.stderr}"
+        await commands.killed(self.settings, step, nth, "log", "archive", "--older-than", "0", *more)
 
     async def archive(self) -> int:
         """Archives again; returns how many ranges are in the database still."""

@@ -1,11 +1,6 @@
 """kill -9 while a log is closed: the old log goes on as if nothing was, or closing it again goes on."""
 
-import asyncio
 import json
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +9,12 @@ from access_log.errors import LogClosedError
 from access_log.fsck import examine_log
 from access_log.succession import parse_succession, pass_over
 from tests.access_log.logs import append, check_chain
-from tests.crash import killer
-from tests.flows.serving import ROOT, environment
+from tests.crash.commands import killed, run
 from vault.crypto.errors import CryptoError
 from vault.server.assembly import open_log, open_vault, set_up
 from vault.server.settings import Settings
 
 NEXT = "creditvault.test/log/next"
-_KILLER = (sys.executable, str(Path(killer.__file__)))
 _CLOSE = ("log", "close", "--new-origin", NEXT, "--yes", "--json")
 
 # The command starts the old log first, so it takes the head lock, signs and raises once before it closes it;
@@ -66,25 +59,6 @@ WHEN_OPENED = [
 ]
 
 
-async def _run(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        command,
-        cwd=ROOT,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-async def _killed(settings: Settings, step: str, nth: int) -> None:
-    # Armed from its first instruction: the file that arms it is the killer's own.
-    ran = await _run(settings, *_KILLER, step, str(nth), killer.__file__, *_CLOSE)
-    assert ran.returncode == -signal.SIGKILL, f"{step} was never reached: {ran.stdout}{ran.stderr}"
-
-
 async def _filled(settings: Settings, url: str) -> list[str]:
     """A vault whose log has three entries; returns their receipts."""
     await set_up(settings, url)
@@ -99,7 +73,7 @@ async def _logs(settings: Settings, url: str) -> list[writes.Named]:
 
 async def _closed_again(settings: Settings, url: str) -> None:
     """Closing it once more leaves two sound logs, of which the next is open, and a way to it."""
-    ran = await _run(settings, sys.executable, "-m", "vault.server.cli", *_CLOSE)
+    ran = await run(settings, *_CLOSE)
     assert ran.returncode == 0, ran.stderr
     done = json.loads(ran.stdout)
     assert (done["opened"], done["planned"], done["missing"]) == (NEXT, True, 0)
@@ -122,7 +96,7 @@ async def _closed_again(settings: Settings, url: str) -> None:
 async def _after_a_kill(settings: Settings, step: str, nth: int) -> list[writes.Named]:
     url = str(settings.database_url)
     receipts = await _filled(settings, url)
-    await _killed(settings, step, nth)
+    await killed(settings, step, nth, *_CLOSE)
     logs = await _logs(settings, url)
     if logs[0].successor is None:
         async with open_vault(settings, url) as vault:

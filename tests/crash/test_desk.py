@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 import httpx
@@ -11,47 +10,27 @@ import pytest
 from access_log.entry import EntryType
 from access_log.receipt import parse_receipt
 from tests.crash import killer
+from tests.crash.commands import KILLER
+from tests.crash.load import Repeated
 from tests.flows.audit import check_whole, verify_published
 from tests.flows.serving import Server
 from tests.flows.world import World
 from vault.server.portal.fictitious import fictitious_identity
 
-_KILLER = str(Path(killer.__file__))
-_PATH = "/v1/desk/records"
 
-
-class _Assisting:
-    """A clerk who opens a person's records again and again, and remembers what they were answered."""
-
-    def __init__(self, world: World, http: httpx.AsyncClient) -> None:
-        self._http = http
-        self._client = world.client(http, "desk")
-        self._subject = {"scheme": "demo-id", "number": fictitious_identity(1)[0]}
-        self._officer = str(world.cast["desk"].officer_id)
-        self.answered: list[dict[str, object]] = []
-        self.lost = False
-
-    async def token(self) -> str:
-        details = {
-            "type": "assistance",
-            "officer": self._officer,
-            "visit": "VISIT-7",
-            "document": "passport",
-            "subject": self._subject,
-        }
-        return await self._client.statutory_token(details)
-
-    async def run(self, token: str, most: int) -> None:
-        for _ in range(most):
-            try:
-                response = await self._http.post(
-                    _PATH, json={"subject": self._subject}, headers=self._client.credentials(_PATH, token)
-                )
-            except httpx.TransportError:
-                self.lost = True
-                return
-            assert response.status_code == httpx.codes.OK, response.text
-            self.answered.append(response.json())
+async def _assisting(world: World, http: httpx.AsyncClient) -> Repeated:
+    """A clerk who opens a person's records."""
+    client, subject = world.client(http, "desk"), {"scheme": "demo-id", "number": fictitious_identity(1)[0]}
+    details = {
+        "type": "assistance",
+        "officer": str(world.cast["desk"].officer_id),
+        "visit": "VISIT-7",
+        "document": "passport",
+        "subject": subject,
+    }
+    return Repeated(
+        http, client, await client.statutory_token(details), "/v1/desk/records", {"subject": subject}
+    )
 
 
 # One step on each side of the commit and of the signature; the others are those of every writer.
@@ -61,13 +40,12 @@ async def test_killed_at_each_step(world: World, tmp_path: Path, step: str) -> N
     server = Server(world.settings, tmp_path / "server.log")
     armed = tmp_path / "armed"
     try:
-        await server.start([sys.executable, _KILLER, step, "6", str(armed), "serve"])
+        await server.start([*KILLER, step, "6", str(armed), "serve"])
         async with server.http() as http:
             await world.enrol(http, [1])
-            assisting = _Assisting(world, http)
-            token = await assisting.token()
+            assisting = await _assisting(world, http)
             armed.touch()
-            await asyncio.gather(*(assisting.run(token, 12) for _ in range(3)))
+            await asyncio.gather(*(assisting.run(12) for _ in range(3)))
         assert await server.ended() == -signal.SIGKILL, f"{step} was never reached"
         assert assisting.lost
         await server.start()
@@ -75,12 +53,12 @@ async def test_killed_at_each_step(world: World, tmp_path: Path, step: str) -> N
         logged = await check_whole(world.vault)
     finally:
         server.kill()
-    uses = [parse_receipt(str(one["use_receipt"])).index for one in assisting.answered]
+    uses = [parse_receipt(one["use_receipt"]).index for one in assisting.answered]
     assert len(set(uses)) == len(uses)
     for use in uses:
         assert logged[use].entry.type is EntryType.RIGHTS
         assert logged[use].values["event"] == "assisted at a desk"
-    assert all(len(one["records"]) == 2 for one in assisting.answered)  # type: ignore[arg-type]
+    assert all(len(one["records"]) == 2 for one in assisting.answered)
     stated = sum(one.values.get("event") == "assisted at a desk" for one in logged)
     viewed = sum(one.values.get("event") == "own records viewed" for one in logged)
     assert stated == viewed >= len(uses)

@@ -1,10 +1,5 @@
 """kill -9 around an act that ends something: what is kept beside the lock and what happened are one."""
 
-import asyncio
-import signal
-import subprocess
-import sys
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,12 +8,9 @@ from access_log.merkle import leaf_hash
 from consent.bodies import add_body, read_body
 from tests.access_log.logs import append, check_chain
 from tests.consent.registers import OPERATOR, new_body
-from tests.crash import killer
-from tests.flows.serving import ROOT, environment
+from tests.crash.commands import killed, run
 from vault.server.assembly import open_vault, set_up
 from vault.server.settings import Settings
-
-_KILLER = (sys.executable, str(Path(killer.__file__)))
 
 # The command starts the log first, which takes the head lock, signs and raises once, and writes nothing. The
 # act then writes its record and the two slots that count it, and after the commit the outside lock.
@@ -55,17 +47,8 @@ async def _registered(settings: Settings) -> UUID:
         return await add_body(writing, new_body(), OPERATOR)
 
 
-async def _suspend(settings: Settings, body: UUID, *program: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [*program, "body", "suspend", str(body), "--reason", "an audit"],
-        cwd=ROOT,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def _suspending(body: UUID) -> tuple[str, ...]:
+    return ("body", "suspend", str(body), "--reason", "an audit")
 
 
 async def _require_one(settings: Settings, body: UUID, *, suspended: bool) -> None:
@@ -89,19 +72,16 @@ async def test_killed_anywhere_it_is_kept_if_and_only_if_it_happened(
     vault_settings: Settings, step: str, nth: int
 ) -> None:
     body = await _registered(vault_settings)
-    # Armed from its first instruction: the file that arms it is the killer's own.
-    killed = await _suspend(vault_settings, body, *_KILLER, step, str(nth), killer.__file__)
-    assert killed.returncode == -signal.SIGKILL, f"{step} was never reached: {killed.stdout}{killed.stderr}"
+    await killed(vault_settings, step, nth, *_suspending(body))
     happened = (step, nth) in AFTER_COMMIT
     await _require_one(vault_settings, body, suspended=happened)
     if not happened:
-        again = await _suspend(vault_settings, body, sys.executable, "-m", "vault.server.cli")
+        again = await run(vault_settings, *_suspending(body))
         assert again.returncode == 0, again.stderr
         await _require_one(vault_settings, body, suspended=True)
 
 
 async def test_a_kill_right_before_the_commit_ends_nothing(vault_settings: Settings) -> None:
     body = await _registered(vault_settings)
-    killed = await _suspend(vault_settings, body, *_KILLER, "before-commit", "1", killer.__file__)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    await killed(vault_settings, "before-commit", 1, *_suspending(body))
     await _require_one(vault_settings, body, suspended=False)

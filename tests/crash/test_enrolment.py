@@ -1,10 +1,7 @@
 """kill -9 at each step of a batch of records: a chunk stands whole or not at all; a second try mends it."""
 
-import asyncio
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -13,13 +10,13 @@ from sqlalchemy import text
 
 from access_log.entry import EntryType
 from tests.crash import killer
+from tests.crash.commands import KILLER, killed, run
 from tests.flows.audit import check_uses, check_whole, verify_published
-from tests.flows.serving import ROOT, Server, environment
+from tests.flows.serving import Server
 from tests.flows.world import World, contract
 from vault.records.enrol import CHUNK
 from vault.records.quality import months_of
 
-_KILLER = str(Path(killer.__file__))
 _ROWS = CHUNK + 44
 _COUNTS = text(
     "SELECT (SELECT count(*) FROM vault.record WHERE category = 'FIN') AS contracts,"
@@ -53,7 +50,7 @@ async def _killed_at(world: World, tmp_path: Path, step: str, nth: int) -> None:
     armed = tmp_path / "armed"
     lines = [contract(n) for n in range(1, _ROWS + 1)]
     try:
-        await server.start([sys.executable, _KILLER, step, str(nth), str(armed), "serve"])
+        await server.start([*KILLER, step, str(nth), str(armed), "serve"])
         armed.touch()
         async with server.http() as http:
             with pytest.raises(httpx.TransportError):
@@ -95,7 +92,7 @@ async def test_a_batch_kept_whole_stands_whole_or_not_at_all(
     armed = tmp_path / "armed"
     lines = [contract(n) for n in range(1, _ROWS + 1)]
     try:
-        await server.start([sys.executable, _KILLER, step, str(nth), str(armed), "serve"])
+        await server.start([*KILLER, step, str(nth), str(armed), "serve"])
         armed.touch()
         async with server.http() as http:
             with pytest.raises(httpx.TransportError):
@@ -122,28 +119,14 @@ async def test_a_file_kept_whole_goes_on_where_it_was_killed(
     file.write_text("\n".join(contract(n) for n in range(1, _ROWS + 1)))
     body = str(world.cast["furnisher"].body_id)
     command = ["enrol", str(file), "--body", body, "--all-or-nothing", "--json"]
-    killed = await _run(world, [_KILLER, step, str(nth), _KILLER, *command])
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    again = await _run(world, ["-m", "vault.server.cli", *command])
+    await killed(world.settings, step, nth, *command)
+    again = await run(world.settings, *command)
     assert again.returncode == 0, again.stderr
     done = json.loads(again.stdout)
     assert done["standing"] in (0, CHUNK, _ROWS)
     assert (done["standing"] + done["enrolled"], done["rejected"]) == (_ROWS, 0)
     assert await _whole_chunks(world) == _ROWS
     assert await _counted(world) == _ROWS
-
-
-async def _run(world: World, command: list[str]) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=environment(world.settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 async def _counted(world: World) -> int:

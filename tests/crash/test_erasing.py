@@ -1,22 +1,17 @@
 """kill -9 while a person is erased: none of it stands, or all; and the same command gives the certificate."""
 
-import signal
-import sys
-from pathlib import Path
-
 import pytest
 
 from consent import consents
 from tests import prepared
 from tests.consent.registers import new_consent, register_all
 from tests.crash import killer
-from tests.crash.test_month_ends import _run
+from tests.crash.commands import killed
 from tests.vault.people import enrol, person
 from tests.vault.rights.test_erasure import Scene, certified, examined
 from vault.server.assembly import open_vault
 from vault.server.settings import Settings
 
-_KILLER = (sys.executable, str(Path(killer.__file__)))
 _WHOLE = {"vault.subject": 1, "vault.identifier": 1, "vault.record": 2, "access_log.stream": 1}
 _GONE_AFTER = ("after-erasure-is-committed", "before-certificate")
 
@@ -33,9 +28,7 @@ async def test_killed_at_any_step_a_person_stands_whole_or_is_gone(vault_setting
                 await consents.grant(writing, row.person, new_consent(registered.bank), vault.keeper)
             scene = Scene(vault, registered, row.person.subject_id, row.person.stream_id)
             order = await scene.ordered("erased" if n % 2 else "kept")
-            command = ("erase", "carry-out", str(order))
-            ran = await _run(vault_settings, *_KILLER, step, "1", killer.__file__, *command)
-            assert ran.returncode == -signal.SIGKILL, f"{step} was never reached: {ran.stdout}{ran.stderr}"
+            await killed(vault_settings, step, 1, "erase", "carry-out", str(order))
             left = await scene.left()
             if step in _GONE_AFTER:
                 assert left.keys() <= {"vault.erased_subject", "access_log.stream"}, step

@@ -1,10 +1,6 @@
 """kill -9 while keys are rotated or destroyed: everything opens, and the next run takes up what was begun."""
 
-import asyncio
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,9 +12,7 @@ import pytest
 from consent.journal import VAULT
 from tests import prepared
 from tests.access_log.logs import check_chain
-from tests.crash import killer
-from tests.flows.serving import ROOT as REPOSITORY
-from tests.flows.serving import environment
+from tests.crash.commands import killed
 from tests.vault.people import blind, enrol, person
 from vault.crypto.journal import UNNAMED
 from vault.records import key_versions, rotating
@@ -32,7 +26,6 @@ from vault.rights.own_records import own_records
 from vault.server.assembly import Vault, open_vault
 from vault.server.settings import Settings
 
-_KILLER = (sys.executable, str(Path(killer.__file__)))
 _PERSONS = range(1, 4)
 
 # The command starts the log first, which raises once before the rotation.
@@ -72,21 +65,6 @@ _DESTROYING = [
     ("before-keyring-is-placed", 1),
     ("after-keyring", 1),
 ]
-
-
-async def _killed(settings: Settings, step: str, nth: int, *command: str) -> None:
-    # Armed from its first instruction: the file that arms it is the killer's own.
-    ran = await asyncio.to_thread(
-        subprocess.run,
-        (*_KILLER, step, str(nth), killer.__file__, *command, "--yes"),
-        cwd=REPOSITORY,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ran.returncode == -signal.SIGKILL, f"{step} was never reached: {ran.stdout}{ran.stderr}"
 
 
 async def _keys(vault: Vault) -> list[bytes]:
@@ -130,7 +108,7 @@ async def _rotated(vault: Vault) -> tuple[int, set[int]]:
 async def test_a_rotation_killed_at_any_step_goes_on(vault_settings: Settings) -> None:
     async with _with_persons(vault_settings) as keys:
         for version, (step, nth) in enumerate(_ROTATING, start=2):
-            await _killed(vault_settings, step, nth, "keys", "rotate")
+            await killed(vault_settings, step, nth, "keys", "rotate", "--yes")
             async with _started(vault_settings) as vault:
                 assert await _keys(vault) == keys, step
                 assert await _rotated(vault) == (version, {version}), step
@@ -143,7 +121,7 @@ async def test_an_index_key_rotation_killed_at_any_step_goes_on(vault_settings: 
     # `_keys` finds each person by their number.
     async with _with_persons(vault_settings) as keys:
         for version, (step, nth) in enumerate(_REINDEXING, start=2):
-            await _killed(vault_settings, step, nth, "keys", "rotate", INDEX)
+            await killed(vault_settings, step, nth, "keys", "rotate", INDEX, "--yes")
             async with _started(vault_settings) as vault:
                 assert await _keys(vault) == keys, step
                 rotation = await rotating.rotate(vault.log, vault.keys, INDEX, VAULT)
@@ -160,7 +138,7 @@ async def test_an_announcement_killed_at_any_step_stands_or_is_made_again(vault_
     await prepared.copy(vault_settings)
     version = 1
     for step, nth in _ANNOUNCING:
-        await _killed(vault_settings, step, nth, "keys", "rotate", CONSENT_SIGNING, "--another")
+        await killed(vault_settings, step, nth, "keys", "rotate", CONSENT_SIGNING, "--another", "--yes")
         version += step == "after-commit"
         async with _started(vault_settings) as vault:
             known = [one.version for one in vault.keys.announced.versions(CONSENT_SIGNING)]
@@ -183,7 +161,7 @@ async def test_a_change_of_the_passphrase_killed_at_any_step_leaves_one_that_ope
     # The handover is placed before the keyring.
     for step, nth, changed in (("before-keyring-is-placed", 2, False), ("after-keyring", 1, True)):
         async with _started(vault_settings) as running:
-            await _killed(vault_settings, step, nth, "keys", "passphrase", "--new-file", str(new))
+            await killed(vault_settings, step, nth, "keys", "passphrase", "--new-file", str(new), "--yes")
             await running.keys.provider.create("after")
             handed = vault_settings.keyring_path.with_name("keyring.handover")
             assert handed.exists(), step
@@ -199,7 +177,9 @@ async def test_a_destruction_killed_at_any_step_is_repeated(vault_settings: Sett
         for version, (step, nth) in enumerate(_DESTROYING, start=1):
             async with _started(vault_settings) as vault:
                 await _rotated(vault)
-            await _killed(vault_settings, step, nth, "keys", "destroy", ROOT, str(version), "--backups-too")
+            await killed(
+                vault_settings, step, nth, "keys", "destroy", ROOT, str(version), "--backups-too", "--yes"
+            )
             async with _started(vault_settings) as vault:
                 assert await _keys(vault) == keys, step
                 await rotating.destroy(vault.log, vault.keys, ROOT, version, VAULT, backups_kept=timedelta())
@@ -212,7 +192,7 @@ async def test_a_persons_key_is_changed_whole_or_not_at_all(vault_settings: Sett
         async with _started(vault_settings) as vault:
             subject_id = (await person(vault, _PERSONS[0])).person.subject_id
         for step, nth, changed in _RESEALING:
-            await _killed(vault_settings, step, nth, "keys", "rotate-subject", str(subject_id))
+            await killed(vault_settings, step, nth, "keys", "rotate-subject", str(subject_id), "--yes")
             async with _started(vault_settings) as vault:
                 first, *others = await _keys(vault)
                 assert (first != keys[0], others) == (changed, keys[1:]), step

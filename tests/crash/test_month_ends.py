@@ -1,11 +1,6 @@
 """kill -9 at each step of the end of a month: the next run completes it, and the log said nothing untrue."""
 
-import asyncio
-import signal
-import subprocess
-import sys
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +9,7 @@ from consent.bodies import add_body
 from tests import prepared
 from tests.consent.registers import OPERATOR, new_body
 from tests.crash import killer
-from tests.flows.serving import ROOT, environment
+from tests.crash.commands import killed
 from tests.vault.people import enrol, person
 from tests.vault.records.hanging import hang
 from tests.vault.records.test_month_ends import months, stated
@@ -24,26 +19,12 @@ from vault.server.assembly import Vault, month_ends, open_vault
 from vault.server.settings import Settings
 
 _EXPIRE = ("keys", "expire", "--json")
-_KILLER = (sys.executable, str(Path(killer.__file__)))
 _LOGGED_BEFORE = {
     "before-month-ends": (),
     "before-end-is-committed": (),
     "after-it-is-written-down": ("expiry-key.ended", "expiry-key.destroyed"),
 }
 _BEGUN = ("expiry-key.ended",)
-
-
-async def _run(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        command,
-        cwd=ROOT,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 async def _logged(vault: Vault, month: int) -> tuple[str, ...]:
@@ -62,8 +43,7 @@ async def test_killed_at_any_step_the_next_run_completes_the_end_of_a_month(vaul
             await enrol(vault, body_id, n)
             subject = (await person(vault, n)).person.subject_id
             await hang(vault, subject, "FIN", month, date(2024, 1 + at, 28))
-            ran = await _run(vault_settings, *_KILLER, step, "1", killer.__file__, *_EXPIRE)
-            assert ran.returncode == -signal.SIGKILL, f"{step} was never reached: {ran.stdout}{ran.stderr}"
+            await killed(vault_settings, step, 1, *_EXPIRE)
             said = await _logged(vault, month)
             assert said == _LOGGED_BEFORE.get(step, _BEGUN), step
             there = await vault.keys.provider.versions(f"expiry-{month}")

@@ -5,7 +5,6 @@ consent was counted twice or given twice.
 """
 
 import signal
-import sys
 from pathlib import Path
 
 import httpx
@@ -13,12 +12,12 @@ import pytest
 
 from access_log.entry import EntryType
 from tests.crash import killer
+from tests.crash.commands import KILLER
 from tests.crash.load import Load, prepare
 from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
 from tests.flows.serving import Server
 from tests.flows.world import World
 
-_KILLER = str(Path(killer.__file__))
 # Steps that are passed once a batch die in the sixth; those passed once a query, in the middle of a batch.
 ONCE_A_TILE = ("before-tiles", "after-tiles")
 ONCE_A_QUERY = ("after-decide", "before-opening", "after-opening", "before-answer")
@@ -40,7 +39,7 @@ async def _killed_at(world: World, tmp_path: Path, step: str) -> None:
     armed = tmp_path / "armed"
     nth = 40 if step in ONCE_A_QUERY else 1 if step in ONCE_A_TILE else 6
     try:
-        await server.start([sys.executable, _KILLER, step, str(nth), str(armed), "serve"])
+        await server.start([*KILLER, step, str(nth), str(armed), "serve"])
         async with server.http() as http:
             load = await prepare(world, http)
             armed.touch()

@@ -1,23 +1,15 @@
 """kill -9 while the log's keys are changed: nothing changed, or the next start completes the change."""
 
-import asyncio
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from access_log.checkpoint import VerifierKey
 from access_log.key_history import Succession, follow, parse_history
 from access_log.rotate import key_history
 from tests.access_log.logs import append, check_chain
-from tests.crash import killer
-from tests.flows.serving import ROOT, environment
+from tests.crash.commands import killed, run
 from vault.server.assembly import open_vault, set_up
 from vault.server.settings import Settings
 
-_KILLER = (sys.executable, str(Path(killer.__file__)))
 _CHANGE = ("log", "rotate-key", "--yes", "--json")
 
 # The command starts the log first, so it takes the head lock, signs and raises once before the change. The
@@ -50,25 +42,6 @@ AFTER_COMMIT = [
 ]
 
 
-async def _run(settings: Settings, *command: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        command,
-        cwd=ROOT,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-async def _killed(settings: Settings, step: str, nth: int) -> None:
-    # Armed from its first instruction: the file that arms it is the killer's own.
-    ran = await _run(settings, *_KILLER, step, str(nth), killer.__file__, *_CHANGE)
-    assert ran.returncode == -signal.SIGKILL, f"{step} was never reached: {ran.stdout}{ran.stderr}"
-
-
 async def _first_key(settings: Settings, url: str) -> VerifierKey:
     await set_up(settings, url)
     async with open_vault(settings, url) as vault:
@@ -98,7 +71,7 @@ async def test_killed_before_the_commit_nothing_changed(
 ) -> None:
     url = str(vault_settings.database_url)
     first = await _first_key(vault_settings, url)
-    await _killed(vault_settings, step, nth)
+    await killed(vault_settings, step, nth, *_CHANGE)
     assert (await _after_a_start(vault_settings, url, first)).keys == (first,)
 
 
@@ -109,7 +82,7 @@ async def test_killed_after_the_commit_the_next_start_completes_the_change(
 ) -> None:
     url = str(vault_settings.database_url)
     first = await _first_key(vault_settings, url)
-    await _killed(vault_settings, step, nth)
+    await killed(vault_settings, step, nth, *_CHANGE)
     succession = await _after_a_start(vault_settings, url, first)
     assert succession.keys != (first,)
     assert len(succession.periods) == 2
@@ -120,8 +93,8 @@ async def test_a_change_is_repeated_after_a_kill_and_made_once(
 ) -> None:
     url = str(vault_settings.database_url)
     first = await _first_key(vault_settings, url)
-    await _killed(vault_settings, "after-commit", 1)
-    again = await _run(vault_settings, sys.executable, "-m", "vault.server.cli", *_CHANGE)
+    await killed(vault_settings, "after-commit", 1, *_CHANGE)
+    again = await run(vault_settings, *_CHANGE)
     assert '"epoch": 2' in again.stdout
     assert '"resumed": true' in again.stdout
     assert len((await _after_a_start(vault_settings, url, first)).periods) == 2

@@ -1,7 +1,6 @@
 """kill -9 between raise and release, where answers wait for a witness: it saw all that was released."""
 
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +8,11 @@ import pytest
 from access_log.verifier_keys import VerifierKey
 from tests.access_log.witness.served import policy_of, witness
 from tests.crash import killer
+from tests.crash.commands import KILLER
 from tests.crash.load import prepare
 from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
 from tests.flows.serving import Server
 from tests.flows.world import World
-
-_KILLER = (sys.executable, str(Path(killer.__file__)))
 
 
 @pytest.mark.slow
@@ -28,7 +26,7 @@ async def test_killed_while_it_waits_for_a_witness(world: World, tmp_path: Path,
         )
         server = Server(settings, tmp_path / "server.log")
         try:
-            await server.start([*_KILLER, step, "6", str(armed), "serve"])
+            await server.start([*KILLER, step, "6", str(armed), "serve"])
             async with server.http() as http:
                 load = await prepare(world, http)
                 armed.touch()

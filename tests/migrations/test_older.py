@@ -1,11 +1,9 @@
 """A vault that an older release left, with data in its tables, brought to this one: nothing is lost."""
 
+import asyncio
 import json
 import lzma
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from consent.endings import Kind
 from demo.people import Invented
 from tests.conftest import settings_in
 from tests.crash import killer
+from tests.crash.commands import killed
 from tests.faults.dumps import restored
 from tests.migrations.recording import (
     ASKED,
@@ -35,7 +34,7 @@ from tests.migrations.recording import (
 from tests.migrations.revisions import NEWEST
 from tests.migrations.statements import must_be_given, objections
 from tests.vault.served import site
-from tests.vault.server.commands import ROOT, CommandLine
+from tests.vault.server.commands import CommandLine
 from vault.crypto.blind import DEMO_ID, Identifier
 from vault.records.adopting import DIGEST, SUBJECT_HASH
 from vault.records.keys import INDEX
@@ -180,15 +179,10 @@ async def test_it_serves_its_persons_and_bodies_as_before(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("release", ["0014"], indirect=True)
-def test_a_migrate_that_was_killed_goes_on_by_itself(
-    older: CommandLine, facts: dict[str, Any], tmp_path: Path
-) -> None:
-    armed, file = tmp_path / "armed", older.settings.endings_of(1, "")
-    armed.touch()
+def test_a_migrate_that_was_killed_goes_on_by_itself(older: CommandLine, facts: dict[str, Any]) -> None:
+    file = older.settings.endings_of(1, "")
     for step in killer.UPGRADING:
-        command = [sys.executable, killer.__file__, step, "1", str(armed), "migrate"]
-        killed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        asyncio.run(killed(older.settings, step, 1, "migrate"))
         assert older.settings.endings_owed.exists()
         assert file.exists() == (step == "after-first-endings")
     assert older.good("migrate")["before"] == NEWEST
