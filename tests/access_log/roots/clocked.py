@@ -22,6 +22,8 @@ from tests.access_log.logs import another_worker, append
 from tests.conftest import ORIGIN
 
 KEY = SigningKey.from_seed(roots_origin(ORIGIN), b"r" * 32)
+ROOTS = 261
+"""A full tile, and a few more: months end on the way."""
 
 
 class ClockedLog(Log):
@@ -46,6 +48,18 @@ async def clocked_log(database: AsyncEngine, folder: Path) -> ClockedLog:
     assert isinstance(opened, ClockedLog)
     await opened.create()
     await opened.start()
+    return opened
+
+
+async def many_roots(log: ClockedLog) -> RootsLog:
+    """`ROOTS` of them, where a root is made for each entry."""
+    person = await new_stream(log)
+    await log.at("2026-07-30T10:00:00", 100)
+    await log.at("2026-07-31T10:00:00", 157, person)
+    await log.at("2026-08-02T10:00:00", 3, person)
+    opened = RootsLog(log, KEY)
+    await opened.create()
+    await opened.catch_up()
     return opened
 
 

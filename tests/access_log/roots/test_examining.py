@@ -16,25 +16,17 @@ from access_log.roots import log as writer
 from access_log.roots.examining import RootsExamined
 from access_log.roots.log import RootsLog
 from tests.access_log.logs import as_owner
-from tests.access_log.roots.clocked import KEY, ClockedLog, clocked_log, new_stream, roots_of
+from tests.access_log.roots.clocked import KEY, ROOTS, ClockedLog, clocked_log, many_roots, roots_of
 from vault.server.database import application_engine
 from vault.server.settings import Settings
 
-ROOTS = 261  # a full tile, and a few more
 TRIGGERS_OFF = "ALTER TABLE access_log.root DISABLE TRIGGER USER"
 
 
 @pytest.fixture
 async def roots(database: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RootsLog:
-    log = await clocked_log(database, tmp_path)
-    person = await new_stream(log)
-    await log.at("2026-07-30T10:00:00", 100)
-    await log.at("2026-07-31T10:00:00", 157, person)
-    await log.at("2026-08-02T10:00:00", 3, person)
-    opened = RootsLog(log, KEY)
-    await opened.create()
     monkeypatch.setattr(writer, "MOST_ENTRIES", 1)  # a root for each entry
-    await opened.catch_up()
+    opened = await many_roots(await clocked_log(database, tmp_path))
     assert await opened.crown() == 2
     return opened
 

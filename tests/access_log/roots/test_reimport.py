@@ -17,23 +17,15 @@ from access_log.roots.reimport import bring_back
 from access_log.sources import Directory
 from access_log.tiles import Tile, encode_bundle
 from tests.access_log.logs import as_owner
-from tests.access_log.roots.clocked import KEY, clocked_log, new_stream, roots_of
+from tests.access_log.roots.clocked import KEY, ROOTS, clocked_log, many_roots, roots_of
 
 KEPT = 100
-ROOTS = 261  # a full tile, and a few more: months end on the way
 
 
 @pytest.fixture
 async def roots(database: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RootsLog:
-    log = await clocked_log(database, tmp_path)
-    person = await new_stream(log)
-    await log.at("2026-07-30T10:00:00", 100)
-    await log.at("2026-07-31T10:00:00", 157, person)
-    await log.at("2026-08-02T10:00:00", 3, person)
-    opened = RootsLog(log, KEY)
-    await opened.create()
     monkeypatch.setattr(writer, "MOST_ENTRIES", 1)  # a root for each entry
-    await opened.catch_up()
+    opened = await many_roots(await clocked_log(database, tmp_path))
     assert len(await roots_of(opened)) == ROOTS
     await publish_roots(opened, tmp_path)
     return opened
