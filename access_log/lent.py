@@ -10,11 +10,12 @@ from access_log.signing_keys import CosigningKey, SigningKey
 class Sealer(Protocol):
     """Seals log payloads under keys the log itself never sees (vault FORMAT, log payloads)."""
 
-    async def at(self, time_ms: int) -> tuple[int, Callable[[int, bytes], bytes]]:
+    async def at(self, time_ms: int) -> tuple[int, Callable[[int, Sequence[bytes]], list[bytes]]]:
         """Has the key ready for entries of this time.
 
         Returns:
-            Their expiry id (yyyymm), and what seals their payloads: from (index, plaintext) to a ciphertext.
+            Their expiry id (yyyymm), and what seals the payloads of consecutive entries: from (index of the
+            first, plaintexts) to as many ciphertexts.
             It holds the key, so let go of it when they are sealed.
         """
 

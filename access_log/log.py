@@ -42,7 +42,7 @@ from access_log.raising import Raising
 from access_log.reapplying import Endings
 from access_log.receipt import write_receipt
 from access_log.references import Reference, shown_by
-from access_log.sequence import Event, Head, KeyState, Receipts, RequestMark, Sequenced, Sequencing
+from access_log.sequence import Event, Head, KeyState, Receipts, RequestMark, Sequenced, sequence
 from access_log.signing_keys import SigningKey, sign_note
 from access_log.stored_log import StoredLog
 from access_log.tiles import WIDTH
@@ -474,11 +474,11 @@ class Log(StoredLog):
         places = await writes.places_of(connection, self.number, streams)
         if len(places) != len(streams):
             raise _unknown_stream()
-        sequencing = Sequencing(writing.head, places, self.labels, expiry_id, seal)
-        async with writes.storing_payloads(connection, self.number) as store:
+        new = sequence(writing.head, places, self.labels, events)
+        async with writes.storing_payloads(connection, self.number, expiry_id) as store:
             for at in range(0, len(events), _AT_ONCE):
-                await store.write(sequencing.take(events[at : at + _AT_ONCE]))
-        new = sequencing.finish()
+                first, payloads = new.first + at, new.payloads[at : at + _AT_ONCE]
+                await store.write(first, seal(first, [payload.encode() for payload in payloads]))
         await writes.append(connection, self.number, new, events)
         if writing.ended and self.endings is not None:
             # Durable before the commit: a crash between leaves a record that no entry bears out.

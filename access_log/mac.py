@@ -9,7 +9,7 @@ _OUTER: Final = bytes(each ^ 0x5C for each in range(256))
 
 
 class Mac:
-    """`HMAC(key, ·)`, with both padded keys made once.
+    """`HMAC(key, ·)`, with both padded keys hashed in once.
 
     The library's one-shot function looks its algorithm up each time; measured, that costs three times the
     hashing of a short message, and every entry needs two.
@@ -19,8 +19,11 @@ class Mac:
 
     def __init__(self, key: bytes) -> None:
         block = (sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
-        self._inner, self._outer = block.translate(_INNER), block.translate(_OUTER)
+        self._inner, self._outer = sha256(block.translate(_INNER)), sha256(block.translate(_OUTER))
 
     def __call__(self, message: bytes) -> bytes:
         """The 32-byte code of a message."""
-        return sha256(self._outer + sha256(self._inner + message).digest()).digest()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()

@@ -73,7 +73,7 @@ class _Layout:
     def rows(self) -> tuple[tuple[str, slice, bytes, bytes], ...]:
         """Of each attribute a caller may set: name, place of its salt, prefix, what is hashed if absent."""
         return tuple(
-            (name, slice(at * HASH_SIZE, (at + 1) * HASH_SIZE), prefix, _hashed(prefix, _NULL.encode()))
+            (name, _salt_at(at), prefix, _hashed(prefix, _NULL.encode()))
             for at, (name, prefix) in enumerate(zip(self.names, self.prefixes, strict=True))
             if name not in _PLACE
         )
@@ -82,6 +82,11 @@ class _Layout:
     def place(self) -> int:
         """Where `seq` stands among the attributes; `previous` follows it."""
         return self.names.index(_PLACE[0])
+
+    @cached_property
+    def place_rows(self) -> tuple[tuple[slice, bytes], ...]:
+        """Of `seq` and `previous`: place of the salt, and prefix."""
+        return tuple((_salt_at(at), self.prefixes[at]) for at in range(self.place, self.place + len(_PLACE)))
 
     def opened(self, party: Party) -> int:
         """How many attributes, from the first, the party may open."""
@@ -204,19 +209,17 @@ class Payload:
         """
         if not 1 <= seq <= _MAX_SEQ or len(previous) != HASH_SIZE:
             raise FormatError("a place in a stream is a number from 1 and a hash of 32 bytes")
-        layout, salts = _LAYOUTS[self.type], self.salts
+        layout, texts, salts, digests = _LAYOUTS[self.type], self.texts, self.salts, self.digests
         at, behind = layout.place, layout.place + len(_PLACE)
+        (number_salt, number), (link_salt, link) = layout.place_rows
         place = (str(seq), f'"{to_base64(previous)}"')
-        digests = [
-            _digest(salts[one * HASH_SIZE : (one + 1) * HASH_SIZE], layout.prefixes[one], text)
-            for one, text in enumerate(place, at)
-        ]
+        hashed = (_digest(salts[number_salt], number, place[0]), _digest(salts[link_salt], link, place[1]))
         return Payload(
             self.type,
-            (*self.texts[:at], *place, *self.texts[behind:]),
+            (*texts[:at], *place, *texts[behind:]),
             salts,
             self.blind,
-            (*self.digests[:at], *digests, *self.digests[behind:]),
+            (*digests[:at], *hashed, *digests[behind:]),
         )
 
     def commitment(self, label: bytes) -> bytes:
@@ -295,7 +298,7 @@ class Payload:
         attributes: list[JSON] = []
         for position, name in enumerate(layout.names):
             if position < opened and not (hide_officer and name == "officer"):
-                salt = self.salts[position * HASH_SIZE : (position + 1) * HASH_SIZE]
+                salt = self.salts[_salt_at(position)]
                 attributes.append({"name": name, "salt": to_base64(salt), "value": self.texts[position]})
             else:
                 attributes.append({"d": to_base64(self.digests[position])})
@@ -366,12 +369,17 @@ def _read_opening(
     return names, digests, values
 
 
+def _salt_at(at: int) -> slice:
+    """Where the salt of an attribute stands among those of its payload."""
+    return slice(at * HASH_SIZE, (at + 1) * HASH_SIZE)
+
+
 def _digests(entry_type: EntryType, texts: Sequence[str], salts: bytes) -> tuple[bytes, ...]:
     """Hash every attribute with its salt."""
     prefixes = _LAYOUTS[entry_type].prefixes
     return tuple(
         [
-            _digest(salts[at * HASH_SIZE : (at + 1) * HASH_SIZE], prefix, text)
+            _digest(salts[_salt_at(at)], prefix, text)
             for at, (prefix, text) in enumerate(zip(prefixes, texts, strict=True))
         ]
     )
@@ -405,7 +413,8 @@ def _json(value: JSON) -> str:
     if type(value) is int:
         return str(value)
     if type(value) is list or type(value) is tuple:
-        return "[" + ",".join([_json(each) for each in value]) + "]"
+        texts = [encode_basestring(each) if type(each) is str else _json(each) for each in value]
+        return "[" + ",".join(texts) + "]"
     return _ENCODER.encode(value)
 
 

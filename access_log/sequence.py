@@ -1,13 +1,13 @@
-"""Sequencing: from events to entries, chained, committed to and sealed. It does no I/O (FORMAT 9)."""
+"""Sequencing: from events to entries, chained and committed to. It does no I/O (FORMAT 9)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import overload
 from uuid import UUID
 
 from access_log import labels
-from access_log.entry import Entry, next_chain
+from access_log.entry import encode_entry, next_chain
 from access_log.labels import Labels
 from access_log.merkle import Frontier, Growth, grow, leaf_hash
 from access_log.payload import Payload
@@ -98,17 +98,8 @@ class LabelMaker:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedPayload:
-    """A payload as it is stored: of which entry, until when (yyyymm), and the ciphertext."""
-
-    index: int
-    expiry_id: int
-    ciphertext: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Sequenced:
-    """What one transaction appends beside the sealed payloads, and all that changes.
+    """What one transaction appends, and all that changes. Its payloads are yet to be sealed.
 
     Attributes:
         time: of every entry, ms since the epoch.
@@ -167,70 +158,55 @@ class Receipts(Sequence[str]):
         return self._new.growth.proofs()
 
 
-class Sequencing:
+@dataclass(slots=True)
+class _Standing:
+    """Where a stream stands while its entries are made: labels of the month, newest number and leaf."""
+
+    labels: Labels
+    seq: int
+    last_leaf: bytes
+
+
+def sequence(
+    head: Head, places: Mapping[bytes, Place], label_maker: LabelMaker, events: Sequence[Event]
+) -> Sequenced:
     """Chains events onto a head, in the order of effect.
 
     Args:
         head: the log's head, held under its lock.
         places: where the events' streams stand.
         label_maker: makes their labels.
-        expiry_id: until when (yyyymm) the payloads are kept.
-        seal: seals a payload's plaintext for its index.
+        events: what happened.
     """
-
-    def __init__(
-        self,
-        head: Head,
-        places: Mapping[bytes, Place],
-        label_maker: LabelMaker,
-        expiry_id: int,
-        seal: Callable[[int, bytes], bytes],
-    ) -> None:
-        self._head = head
-        self._expiry_id = expiry_id
-        self._seal = seal
-        self._time = max(head.now, head.time)
-        self._month = labels.month_of(self._time)
-        self._labels = {stream: label_maker.labels(stream, self._month) for stream in places}
-        self._places = dict(places)
-        self._chain = head.chain
-        self._entries: list[bytes] = []
-        self._leaves: list[bytes] = []
-        self._payloads: list[Payload] = []
-
-    def take(self, events: Iterable[Event]) -> list[SealedPayload]:
-        """Makes the entries of the next events; returns their payloads, sealed."""
-        # This runs for every entry that is written, under the head lock.
-        time, month, chain = self._time, self._month, self._chain
-        expiry_id, seal = self._expiry_id, self._seal
-        index = self._head.size + len(self._entries)
-        sealed = []
-        for event in events:
-            stream = event.stream
-            place = self._places[stream]
-            seq = place.seq + 1 if place.month == month else 1
-            label = self._labels[stream].of(seq)
-            payload = event.payload.with_place(seq, place.last_leaf)
-            entry = Entry(payload.type, time, chain, label, payload.commitment(label)).encode()
-            leaf = leaf_hash(entry)
-            chain = next_chain(chain, leaf)
-            self._places[stream] = Place(month, seq, leaf)
-            self._entries.append(entry)
-            self._leaves.append(leaf)
-            self._payloads.append(payload)
-            sealed.append(SealedPayload(index, expiry_id, seal(index, payload.encode())))
-            index += 1
-        self._chain = chain
-        return sealed
-
-    def finish(self) -> Sequenced:
-        """The whole transaction's entries."""
-        return Sequenced(
-            time=self._time,
-            chain=self._chain,
-            growth=grow(self._head.frontier, self._leaves),
-            entries=self._entries,
-            leaves=self._leaves,
-            payloads=self._payloads,
-            places=self._places,
+    time = max(head.now, head.time)
+    month = labels.month_of(time)
+    standing = {
+        stream: _Standing(
+            label_maker.labels(stream, month), place.seq if place.month == month else 0, place.last_leaf
         )
+        for stream, place in places.items()
+    }
+    chain = head.chain
+    entries: list[bytes] = []
+    leaves: list[bytes] = []
+    payloads: list[Payload] = []
+    for event in events:  # This runs for every entry that is written, under the head lock.
+        stream = standing[event.stream]
+        stream.seq += 1
+        label = stream.labels.of(stream.seq)
+        payload = event.payload.with_place(stream.seq, stream.last_leaf)
+        entry = encode_entry(payload.type, time, chain, label, payload.commitment(label))
+        stream.last_leaf = leaf = leaf_hash(entry)
+        chain = next_chain(chain, leaf)
+        entries.append(entry)
+        leaves.append(leaf)
+        payloads.append(payload)
+    return Sequenced(
+        time=time,
+        chain=chain,
+        growth=grow(head.frontier, leaves),
+        entries=entries,
+        leaves=leaves,
+        payloads=payloads,
+        places={stream_id: Place(month, one.seq, one.last_leaf) for stream_id, one in standing.items()},
+    )

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from access_log.entry import first_chain
 from access_log.errors import LogStateError
 from access_log.merkle import Frontier
-from access_log.sequence import Event, Head, KeyState, Place, SealedPayload, Sequenced
+from access_log.sequence import Event, Head, KeyState, Place, Sequenced
 
 _ZERO_LEAF = bytes(32)
 
@@ -206,30 +206,32 @@ async def open_streams(
 class PayloadStore:
     """Takes sealed payloads one after the other while PostgreSQL stores those before."""
 
-    def __init__(self, copy: AsyncCopy, log: int) -> None:
+    def __init__(self, copy: AsyncCopy, log: int, expiry_id: int) -> None:
         self._copy = copy
         self._log = log
+        self._expiry_id = expiry_id
 
-    async def write(self, payloads: Iterable[SealedPayload]) -> None:
-        """Sends some; returns when they are on their way, not when they are stored."""
-        await self._copy.write(
-            b"".join(
-                [
-                    _PAYLOAD_ROW(4, 2, self._log, 8, one.index, 4, one.expiry_id, len(one.ciphertext))
-                    + one.ciphertext
-                    for one in payloads
-                ]
-            )
-        )
+    async def write(self, first: int, sealed: Sequence[bytes]) -> None:
+        """Sends those of some consecutive entries; returns when they are on their way, not when stored."""
+        log, expiry_id = self._log, self._expiry_id
+        rows: list[bytes] = []
+        for index, payload in enumerate(sealed, first):
+            rows += _PAYLOAD_ROW(4, 2, log, 8, index, 4, expiry_id, len(payload)), payload
+        await self._copy.write(b"".join(rows))
 
 
 @asynccontextmanager
-async def storing_payloads(connection: AsyncConnection, log: int) -> AsyncIterator[PayloadStore]:
-    """Stores payloads in the connection's transaction; all are stored when the block ends."""
+async def storing_payloads(
+    connection: AsyncConnection, log: int, expiry_id: int
+) -> AsyncIterator[PayloadStore]:
+    """Stores payloads that are kept until one month (yyyymm) in the connection's transaction.
+
+    All are stored when the block ends.
+    """
     driver: Any = (await connection.get_raw_connection()).driver_connection
     async with driver.cursor() as cursor, cursor.copy(_STORE_PAYLOADS) as copy:
         await copy.write(_COPY_SIGNATURE)
-        yield PayloadStore(copy, log)
+        yield PayloadStore(copy, log, expiry_id)
         await copy.write(_COPY_END)
 
 

@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -146,11 +146,11 @@ def owner_url(postgres: EmbeddedDatabase, database_name: str) -> str:
 class PlainSealer:
     """Keeps payloads readable, so that a test of the log needs no vault."""
 
-    async def at(self, time_ms: int) -> tuple[int, Callable[[int, bytes], bytes]]:
+    async def at(self, time_ms: int) -> tuple[int, Callable[[int, Sequence[bytes]], list[bytes]]]:
         return 203601, self.seal
 
-    def seal(self, index: int, plaintext: bytes) -> bytes:
-        return plaintext
+    def seal(self, first: int, plaintexts: Sequence[bytes]) -> list[bytes]:
+        return list(plaintexts)
 
     async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
         return sealed

@@ -34,8 +34,8 @@ class _AlteredError(Exception):
 class _MarkingSealer(PlainSealer):
     """Binds each payload to its index, as a real sealer does."""
 
-    def seal(self, index: int, plaintext: bytes) -> bytes:
-        return index.to_bytes(8, "big") + plaintext
+    def seal(self, first: int, plaintexts: Sequence[bytes]) -> list[bytes]:
+        return [index.to_bytes(8, "big") + plaintext for index, plaintext in enumerate(plaintexts, first)]
 
     async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes:
         if sealed[:8] != index.to_bytes(8, "big"):

@@ -19,16 +19,13 @@ from access_log.sequence import (
     LabelMaker,
     Place,
     Receipts,
-    SealedPayload,
-    Sequenced,
-    Sequencing,
+    sequence,
 )
 from access_log.signing_keys import SigningKey
 
 ORIGIN = "creditvault.test/log"
 MAKER = LabelMaker(bytes(32), ORIGIN)
 STREAMS = [bytes([number]) * 16 for number in range(4)]
-EXPIRY = 203611
 NEW = Place(0, 0, bytes(32))
 MONTH_END = int(datetime(2026, 11, 30, 23, 59, 59, 999000, UTC).timestamp() * 1000)
 BATCHES = st.lists(
@@ -38,23 +35,8 @@ BATCHES = st.lists(
 )
 
 
-def _seal(index: int, plaintext: bytes) -> bytes:
-    return index.to_bytes(8, "big") + plaintext
-
-
-def _sequence(
-    head: Head, events: list[Event], places: dict[bytes, Place], *, at_once: int = 1
-) -> tuple[Sequenced, list[SealedPayload]]:
-    """Takes the events a few at a time, as the writer does."""
-    sequencing = Sequencing(head, places, MAKER, EXPIRY, _seal)
-    sealed = []
-    for at in range(0, len(events), at_once):
-        sealed += sequencing.take(events[at : at + at_once])
-    return sequencing.finish(), sealed
-
-
-@given(BATCHES, st.integers(1, 10))
-def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]], at_once: int) -> None:
+@given(BATCHES)
+def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]]) -> None:
     """Clocks jump around the end of a month; streams come in any order."""
     head = Head(0, first_chain(ORIGIN), 0, Frontier.empty(), 0)
     places = dict.fromkeys(STREAMS, NEW)
@@ -65,7 +47,7 @@ def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]], at_o
         head = Head(head.size, head.chain, head.time, head.frontier, now)
         events = [Event(stream, Payload.create(EntryType.HEARTBEAT, {})) for stream in streams]
         standing = {s: places[s] for s in set(streams)}
-        new, sealed_payloads = _sequence(head, events, standing, at_once=at_once)
+        new = sequence(head, standing, MAKER, events)
         proofs = new.growth.proofs()
         assert new.first == head.size
         assert new.time == max(now, head.time)
@@ -79,10 +61,6 @@ def test_any_batches_make_one_chain(batches: list[tuple[int, list[bytes]]], at_o
             assert leaf_hash(raw) == new.leaves[at]
             verify_inclusion(index, new.frontier.size, new.leaves[at], proofs[at], new.frontier.root())
             assert check_opening(entry, new.payloads[at].opening(Party.INSPECTOR)) == values
-            sealed = sealed_payloads[at]
-            assert (sealed.index, sealed.expiry_id) == (index, EXPIRY)
-            assert sealed.ciphertext[:8] == index.to_bytes(8, "big")
-            assert Payload.decode(sealed.ciphertext[8:]).values() == values
             linked[stream].append((month, seq, b64decode(str(values["previous"])), new.leaves[at]))
         places |= new.places
         entries += new.entries
@@ -110,7 +88,7 @@ def test_a_new_month_begins_at_one_and_remembers_the_last() -> None:
     head = Head(0, first_chain(ORIGIN), MONTH_END, Frontier.empty(), MONTH_END + 1)
     standing = Place(202611, 41, b"l" * 32)
     event = Event(STREAMS[0], Payload.create(EntryType.HEARTBEAT, {}))
-    new, _ = _sequence(head, [event], {STREAMS[0]: standing})
+    new = sequence(head, {STREAMS[0]: standing}, MAKER, [event])
     values = new.payloads[0].values()
     assert (values["seq"], b64decode(str(values["previous"]))) == (1, b"l" * 32)
     assert new.places[STREAMS[0]].month == 202612
@@ -120,7 +98,7 @@ def test_a_clamped_time_stays_in_its_month() -> None:
     """The clock is already back in the month before: the entry is not."""
     head = Head(0, first_chain(ORIGIN), MONTH_END + 1, Frontier.empty(), MONTH_END - 30_000)
     event = Event(STREAMS[0], Payload.create(EntryType.HEARTBEAT, {}))
-    new, _ = _sequence(head, [event], {STREAMS[0]: NEW})
+    new = sequence(head, {STREAMS[0]: NEW}, MAKER, [event])
     assert (new.time, new.places[STREAMS[0]].month) == (MONTH_END + 1, 202612)
 
 
@@ -128,7 +106,7 @@ def test_receipts_are_a_sequence_of_what_each_entry_is_owed() -> None:
     signer = SigningKey.from_seed(ORIGIN, bytes(32))
     head = Head(0, first_chain(ORIGIN), 0, Frontier.empty(), MONTH_END)
     events = [Event(STREAMS[0], Payload.create(EntryType.HEARTBEAT, {})) for _ in range(5)]
-    new, _ = _sequence(head, events, {STREAMS[0]: NEW})
+    new = sequence(head, {STREAMS[0]: NEW}, MAKER, events)
     receipts = Receipts(new, signer.sign(Checkpoint(ORIGIN, 5, new.frontier.root())))
     keys = [VerifierKey.parse(signer.verifier_key())]
     assert [verify_receipt(text, keys).entry.encode() for text in receipts] == new.entries

@@ -1,6 +1,7 @@
 """The sealed payloads of the access log (FORMAT 6)."""
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -48,8 +49,17 @@ class MonthSealer:
 
     def seal(self, index: int, plaintext: bytes) -> bytes:
         """Seal the payload of the entry at `index`."""
-        info = self._info + index.to_bytes(8, "big")
-        return seal(AESGCM(self._derivation.key(info)), os.urandom(NONCE_SIZE), pad(plaintext), info)
+        return self.seal_from(index, [plaintext])[0]
+
+    def seal_from(self, first: int, plaintexts: Sequence[bytes]) -> list[bytes]:
+        """Seal the payloads of consecutive entries, the first of them at `first`."""
+        nonces = os.urandom(NONCE_SIZE * len(plaintexts))
+        sealed = []
+        for at, plaintext in enumerate(plaintexts):
+            info = self._info + (first + at).to_bytes(8, "big")
+            nonce = nonces[at * NONCE_SIZE : (at + 1) * NONCE_SIZE]
+            sealed.append(seal(AESGCM(self._derivation.key(info)), nonce, pad(plaintext), info))
+        return sealed
 
     def open(self, index: int, sealed: bytes) -> bytes:
         """Open the payload of the entry at `index`.

@@ -1,6 +1,6 @@
 """The log's own view of the vault's keys: payloads are sealed until their retention ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -25,11 +25,11 @@ class LogSealer:
         self._retention = retention_years * 100
         self._sealer = PayloadSealer(keys.system(LOG_PAYLOAD), origin)
 
-    async def at(self, time_ms: int) -> tuple[int, Callable[[int, bytes], bytes]]:
+    async def at(self, time_ms: int) -> tuple[int, Callable[[int, Sequence[bytes]], list[bytes]]]:
         """Loads or makes the expiry key for entries of this time; see `Sealer.at`."""
         month = self._month(time_ms)
         key = (await self._keys.expiry.keys([month]))[month]
-        return month, self._sealer.until(key).seal
+        return month, self._sealer.until(key).seal_from
 
     async def open(self, index: int, expiry_id: int, sealed: bytes) -> bytes | None:
         """Opens the payload of the entry at `index`; None once the key of its month was destroyed.

@@ -26,9 +26,10 @@ async def test_payloads_are_sealed_for_the_month_their_retention_ends(
     sealer = LogSealer(keys, "creditvault.test/log", 10, ZONE)
     time_ms = int(moment.timestamp() * 1000)
     expiry, seal = await sealer.at(time_ms)
-    sealed = seal(7, b"plaintext")
+    before, sealed = seal(6, [b"another", b"plaintext"])
     assert expiry == month
     assert b"plaintext" not in sealed
+    assert await sealer.open(6, month, before) == b"another"
     assert await sealer.open(7, month, sealed) == b"plaintext"
     for index, expiry_id, ciphertext in (
         (8, month, sealed),
@@ -44,4 +45,4 @@ async def test_a_payload_of_another_log_does_not_open(keys: VaultKeys) -> None:
     now = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1000)
     expiry, seal = await one.at(now)
     with pytest.raises(UnsealError):
-        await other.open(0, expiry, seal(0, b"plaintext"))
+        await other.open(0, expiry, *seal(0, [b"plaintext"]))
