@@ -19,7 +19,8 @@ may stand although nothing was released, and the caller owes them an entry of ty
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -475,11 +476,20 @@ class Log(StoredLog):
         if len(places) != len(streams):
             raise _unknown_stream()
         new = sequence(writing.head, places, self.labels, events)
+        sealing = _sealed(new, seal)
+        ready = []
+        # PostgreSQL writes the entries while we seal the first payloads, and stores those while we seal more.
+        entries = asyncio.create_task(writes.append(connection, self.number, new, events))
+        try:
+            await asyncio.sleep(0)  # the statement is sent
+            while not entries.done() and (sealed := next(sealing, None)) is not None:
+                ready.append(sealed)
+                await asyncio.sleep(0)
+        finally:
+            await entries
         async with writes.storing_payloads(connection, self.number, expiry_id) as store:
-            for at in range(0, len(events), _AT_ONCE):
-                first, payloads = new.first + at, new.payloads[at : at + _AT_ONCE]
-                await store.write(first, seal(first, [payload.encode() for payload in payloads]))
-        await writes.append(connection, self.number, new, events)
+            for first, payloads in itertools.chain(ready, sealing):
+                await store.write(first, payloads)
         if writing.ended and self.endings is not None:
             # Durable before the commit: a crash between leaves a record that no entry bears out.
             kept = [
@@ -536,6 +546,15 @@ async def closed(connection: AsyncConnection, origin: str, successor: str) -> Lo
         f"the log {origin} is closed, and {successor} is not yet opened in its place: run "
         f"`creditvault log close --new-origin {successor}` again"
     )
+
+
+def _sealed(
+    new: Sequenced, seal: Callable[[int, Sequence[bytes]], list[bytes]]
+) -> Iterator[tuple[int, list[bytes]]]:
+    """The payloads, sealed as they are asked for, some at a time: index of the first of them, and they."""
+    for at in range(0, len(new.payloads), _AT_ONCE):
+        first, payloads = new.first + at, new.payloads[at : at + _AT_ONCE]
+        yield first, seal(first, [payload.encode() for payload in payloads])
 
 
 def _unknown_stream() -> LogStateError:

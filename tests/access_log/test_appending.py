@@ -1,7 +1,7 @@
 """Group commit: callers side by side share a transaction, and each holds receipts of its own events."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from access_log.errors import LogStateError, OutsideLockError
 from access_log.log import NOT_FOUND_STREAM, SYSTEM_STREAM, Appended, Event, Log, RequestMark
 from access_log.receipt import verify_receipt
 from tests.access_log.logs import another_worker, append, check_chain, heartbeat, keys_of, operated, root_of
+from tests.conftest import PlainSealer
 
 UNKNOWN = bytes(16)
 STREAMS = st.sampled_from([SYSTEM_STREAM, SYSTEM_STREAM, NOT_FOUND_STREAM, UNKNOWN])
@@ -59,6 +60,34 @@ async def test_callers_side_by_side_share_a_commit(log: Log) -> None:
     assert len(entries) == 64
     for one, events in zip(appended, asked, strict=True):
         check(log, one, entries, events)
+
+
+class CannotSealError(Exception):
+    """What the sealer of a test fails with."""
+
+
+class FailingSealer(PlainSealer):
+    """Fails at the payload of one entry."""
+
+    def __init__(self, fails_at: int) -> None:
+        self._fails_at = fails_at
+
+    def seal(self, first: int, plaintexts: Sequence[bytes]) -> list[bytes]:
+        if self._fails_at in range(first, first + len(plaintexts)):
+            raise CannotSealError
+        return list(plaintexts)
+
+
+@pytest.mark.parametrize("fails_at", [0, 499])
+async def test_nothing_stands_whose_payload_was_not_sealed(log: Log, fails_at: int) -> None:
+    """The entries were on their way already."""
+    sealer, log.sealer = log.sealer, FailingSealer(fails_at)
+    with pytest.raises(CannotSealError):
+        await log.append([heartbeat() for _ in range(500)])
+    assert await check_chain(log) == []
+    log.sealer = sealer
+    await log.append([heartbeat()])
+    assert len(await check_chain(log)) == 1
 
 
 async def test_a_caller_alone_waits_for_nobody(log: Log) -> None:
