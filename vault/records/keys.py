@@ -20,7 +20,7 @@ from vault.crypto.errors import ProviderRefusedError
 from vault.crypto.journal import START, Purpose
 from vault.crypto.provider import KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
-from vault.records import adopting, key_versions
+from vault.records import adopting, key_checks, key_versions
 from vault.records.adopting import DIGEST, SUBJECT_HASH
 from vault.records.announced import AnnouncedKeys
 from vault.records.expiry_keys import ExpiryKeys
@@ -115,6 +115,7 @@ class VaultKeys:
         Raises:
             KeysMissingError: `create` was never run on this database.
             UnsealError: database and keyring do not belong together.
+            KeyExchangedError: the index key is not the one that made the blind indexes.
             ProviderError: the provider does not answer.
         """
         async with engine.connect() as connection:
@@ -131,6 +132,7 @@ class VaultKeys:
             [START] * len(rows),
         )
         system = {row.name: key for row, key in zip(rows, plain, strict=True)}
+        await key_checks.require_same(engine, provider, INDEX)
         opened = cls(engine, provider, system)
         await opened.announced.renew()
         return opened

@@ -29,7 +29,7 @@ from access_log.payload import Payload
 from consent.journal import Actor
 from vault.crypto.provider import KeyKind
 from vault.errors import VaultError
-from vault.records import key_versions
+from vault.records import key_checks, key_versions
 from vault.records.key_versions import Held, KeyVersion
 from vault.records.keys import INDEX, ROOT, VaultKeys
 
@@ -75,6 +75,9 @@ async def rotate(log: Log, keys: VaultKeys, name: str, actor: Actor, *, another:
         if not another and any(one.retired_at and not one.emptied_at for one in known):
             return Rotation(name, in_use, None)
         newest = await keys.provider.create(name, _KINDS[name])
+    if _KINDS[name] is KeyKind.MAC:
+        async with log.engine.begin() as connection:
+            await key_checks.keep(connection, keys.provider, name, newest)
     # Nobody may still use the one before when it is retired: what they make would be refused, and whoever was
     # moved to the new one would not be found.
     await asyncio.sleep(keys.provider.lag)

@@ -270,6 +270,15 @@ watched = Table(
     Column("size", BigInteger, nullable=False),
 )
 
+# By which it is told that a key which makes MACs is the one it was (FORMAT 7.2).
+key_check = Table(
+    "key_check",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", SmallInteger, primary_key=True, autoincrement=False),
+    Column("value", LargeBinary, nullable=False, comment="MAC of a known message"),
+)
+
 # What retention must not remove while a proceeding needs it. A hold keeps rows, and shows nothing to anybody.
 hold = Table(
     "hold",

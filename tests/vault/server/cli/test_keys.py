@@ -1,6 +1,7 @@
 """`creditvault keys`: a root key is rotated and destroyed while the vault goes on."""
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from access_log.entry import Entry, EntryType
 from tests.vault.people import ENROLLED, OTHER, enrol, person
 from tests.vault.server.commands import CommandLine
 from vault.crypto.journal import UNNAMED
+from vault.crypto.keyfile import StoredKey
+from vault.records.keys import INDEX
 from vault.server.assembly import Vault, open_vault
 from vault.server.providers import keyring
 
@@ -164,3 +167,22 @@ def test_a_signing_key_is_announced_and_listed(creditvault: CommandLine) -> None
     assert creditvault.good("keys", "rotate", "proof-nonce", "--yes")["key_ids"] == []
     assert "announced" in listed(creditvault, "proof-nonce")[2][0]
     assert creditvault("keys", "destroy", "consent-signing", "1", "--yes").code == 2
+
+
+def test_a_keyring_whose_index_key_was_exchanged_starts_nothing(creditvault: CommandLine) -> None:
+    file = keyring(creditvault.settings)
+
+    def exchange(keys: dict[str, StoredKey]) -> bytes:
+        (before,) = keys[INDEX].versions.values()
+        keys[INDEX].versions[1] = os.urandom(32)
+        return before
+
+    before = file._rewrite(exchange)
+    for command in (["keys", "list"], ["migrate"]):
+        assert "version 1 of the key index is another key" in creditvault.refused(*command)
+
+    def put_back(keys: dict[str, StoredKey]) -> None:
+        keys[INDEX].versions[1] = before
+
+    file._rewrite(put_back)
+    assert creditvault("keys", "list").code == 0
