@@ -1,11 +1,14 @@
-"""The job that appends roots, as a process that kills itself, -9, at one statement it sends.
+"""The job that appends roots, as processes that kill themselves, -9, at one statement they send.
 
-    python -m tests.crash.roots_killer <database URL> <outside lock> before|after <nth statement>
+    python -m tests.crash.roots_killer <database URL> <outside lock> before|after
 
-Without any statement left to die at, it ends by itself and returns 0.
+Each line of the input names the nth statement to die at, and is answered by how that process ended. Without
+any statement left to die at, it ends by itself, with 0. The processes are forked from one that has imported
+everything, does nothing else, and never opens the database.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -33,9 +36,9 @@ async def run(url: str, lock: Path) -> None:
     await engine.dispose()
 
 
-def main(url: str, lock: str, when: str, nth: str) -> None:
+def attempt(url: str, lock: Path, when: str, nth: int) -> None:
     """Counts the statements."""
-    left = int(nth)
+    left = nth
 
     def passed(*_arguments: object) -> None:
         nonlocal left
@@ -44,7 +47,18 @@ def main(url: str, lock: str, when: str, nth: str) -> None:
             die()
 
     event.listen(Engine, f"{when}_cursor_execute", passed)
-    asyncio.run(run(url, Path(lock)))
+    asyncio.run(run(url, lock))
+
+
+def main(url: str, lock: str, when: str) -> None:
+    """A process for each line."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            attempt(url, Path(lock), when, int(line))
+            sys.exit()
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 -- whoever asked reads it
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 import asyncio
 import signal
 import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -30,11 +33,36 @@ async def filled(database: AsyncEngine, folder: Path) -> ClockedLog:
     return log
 
 
-async def killed(url: str, lock: Path, when: str, nth: int) -> int | None:
+Killed = Callable[[int], Awaitable[int]]
+
+
+@asynccontextmanager
+async def killing(url: str, lock: Path, when: str) -> AsyncIterator[Killed]:
+    """Runs the job until its nth statement, and says how it ended."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.crash.roots_killer", url, str(lock), when, str(nth), cwd=ROOT
+        sys.executable,
+        "-m",
+        "tests.crash.roots_killer",
+        url,
+        str(lock),
+        when,
+        cwd=ROOT,
+        stdin=PIPE,
+        stdout=PIPE,
     )
-    return await process.wait()
+    asked, answers = process.stdin, process.stdout
+    assert asked is not None
+    assert answers is not None
+
+    async def killed(nth: int) -> int:
+        asked.write(b"%d\n" % nth)
+        return int(await answers.readline())
+
+    try:
+        yield killed
+    finally:
+        asked.close()
+        assert await process.wait() == 0
 
 
 async def check(log: ClockedLog) -> int:
@@ -73,16 +101,16 @@ async def test_killed_in_its_first_transaction(
 ) -> None:
     log = await filled(database, tmp_path)
     url = postgres.url(APPLICATION, database_name)
-    statement = "after", 6  # The leaves are written, and not committed.
-    assert await killed(url, log.outside.path, *statement) == -signal.SIGKILL
-    await check(log)
-    assert await killed(url, log.outside.path, "before", 10_000) == 0
+    async with killing(url, log.outside.path, "after") as killed:
+        assert await killed(6) == -signal.SIGKILL  # The leaves are written, and not committed.
+        await check(log)
+        assert await killed(10_000) == 0
     assert await check(log) == 6
     await check_done(log)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # Some eighty processes, one after the other.
+@pytest.mark.timeout(600)  # Some eighty processes, one after the other.
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_killed_at_each_statement(
     database: AsyncEngine, postgres: EmbeddedDatabase, database_name: str, tmp_path: Path, when: str
@@ -91,15 +119,16 @@ async def test_killed_at_each_statement(
     url = postgres.url(APPLICATION, database_name)
     owner = create_engine(postgres.url(APPLICATION, database_name))
     nth, counts = 1, []
-    while True:
-        code = await killed(url, log.outside.path, when, nth)
-        counts.append(await check(log))
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        # The same statement is reached again only from the same beginning: each round starts where one ended,
-        # so that every transaction is cut at every one of its statements once it comes first.
-        nth = nth + 1 if counts[-1] == (counts[-2] if len(counts) > 1 else 0) else 1
+    async with killing(url, log.outside.path, when) as killed:
+        while True:
+            code = await killed(nth)
+            counts.append(await check(log))
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
+            # The same statement is reached again only from the same beginning: each round starts where one
+            # ended, so that every transaction is cut at every one of its statements once it comes first.
+            nth = nth + 1 if counts[-1] == (counts[-2] if len(counts) > 1 else 0) else 1
     assert counts == sorted(counts)
     assert counts[-1] == 6
     await check_done(log)
