@@ -11,9 +11,9 @@ from access_log.entry import EntryType
 from access_log.receipt import parse_receipt
 from tests.crash import killer
 from tests.crash.commands import KILLER
+from tests.crash.forking import ForkedServer
 from tests.crash.load import Repeated
 from tests.flows.audit import check_whole, verify_published
-from tests.flows.serving import Server
 from tests.flows.world import World
 from vault.server.portal.fictitious import fictitious_identity
 
@@ -37,7 +37,7 @@ async def _assisting(world: World, http: httpx.AsyncClient) -> Repeated:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["before-commit", "after-commit", "after-sign", *killer.ASSISTING])
 async def test_killed_at_each_step(world: World, tmp_path: Path, step: str) -> None:
-    server = Server(world.settings, tmp_path / "server.log")
+    server = ForkedServer(world.settings, tmp_path / "server.log")
     armed = tmp_path / "armed"
     try:
         await server.start([*KILLER, step, "6", str(armed), "serve"])

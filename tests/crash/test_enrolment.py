@@ -11,8 +11,8 @@ from sqlalchemy import text
 from access_log.entry import EntryType
 from tests.crash import killer
 from tests.crash.commands import KILLER, killed, run
+from tests.crash.forking import ForkedServer
 from tests.flows.audit import check_uses, check_whole, verify_published
-from tests.flows.serving import Server
 from tests.flows.world import World, contract
 from vault.records.enrol import CHUNK
 from vault.records.quality import months_of
@@ -46,7 +46,7 @@ async def test_killed_with_half_a_chunk_written(world: World, tmp_path: Path) ->
 
 
 async def _killed_at(world: World, tmp_path: Path, step: str, nth: int) -> None:
-    server = Server(world.settings, tmp_path / "server.log")
+    server = ForkedServer(world.settings, tmp_path / "server.log")
     armed = tmp_path / "armed"
     lines = [contract(n) for n in range(1, _ROWS + 1)]
     try:
@@ -88,7 +88,7 @@ async def _whole_chunks(world: World) -> int:
 async def test_a_batch_kept_whole_stands_whole_or_not_at_all(
     world: World, tmp_path: Path, step: str, nth: int
 ) -> None:
-    server = Server(world.settings, tmp_path / "server.log")
+    server = ForkedServer(world.settings, tmp_path / "server.log")
     armed = tmp_path / "armed"
     lines = [contract(n) for n in range(1, _ROWS + 1)]
     try:

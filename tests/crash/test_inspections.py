@@ -12,9 +12,9 @@ from access_log.payload import check_opening
 from access_log.receipt import parse_receipt
 from tests.crash import killer
 from tests.crash.commands import KILLER
+from tests.crash.forking import ForkedServer
 from tests.crash.load import Repeated
 from tests.flows.audit import check_whole, verify_published
-from tests.flows.serving import Server
 from tests.flows.world import World
 
 
@@ -37,7 +37,7 @@ async def test_killed_at_each_step(world: World, tmp_path: Path, step: str) -> N
 
 
 async def _killed_at(world: World, tmp_path: Path, step: str) -> None:
-    server = Server(world.settings, tmp_path / "server.log")
+    server = ForkedServer(world.settings, tmp_path / "server.log")
     armed = tmp_path / "armed"
     nth = 1 if step in ("before-tiles", "after-tiles") else 6
     try:

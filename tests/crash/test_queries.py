@@ -13,6 +13,7 @@ import pytest
 from access_log.entry import EntryType
 from tests.crash import killer
 from tests.crash.commands import KILLER
+from tests.crash.forking import ForkedServer
 from tests.crash.load import Load, prepare
 from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
 from tests.flows.serving import Server
@@ -35,7 +36,7 @@ async def test_killed_after_the_commit(world: World, tmp_path: Path) -> None:
 
 
 async def _killed_at(world: World, tmp_path: Path, step: str) -> None:
-    server = Server(world.settings, tmp_path / "server.log")
+    server = ForkedServer(world.settings, tmp_path / "server.log")
     armed = tmp_path / "armed"
     nth = 40 if step in ONCE_A_QUERY else 1 if step in ONCE_A_TILE else 6
     try:

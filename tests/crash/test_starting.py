@@ -7,9 +7,10 @@ import pytest
 
 from tests.crash import killer
 from tests.crash.commands import KILLER, killed, run
+from tests.crash.forking import ForkedServer
 from tests.crash.load import prepare
 from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
-from tests.flows.serving import Server, at_port, free_port, serving
+from tests.flows.serving import at_port, free_port, serving
 from tests.flows.world import World, opened
 from vault.server.settings import Settings
 
@@ -17,7 +18,7 @@ from vault.server.settings import Settings
 @pytest.mark.slow
 @pytest.mark.parametrize("step", killer.RECOVERING)
 async def test_killed_again_while_it_recovers(world: World, tmp_path: Path, step: str) -> None:
-    server = Server(world.settings, tmp_path / "server.log")
+    server = ForkedServer(world.settings, tmp_path / "server.log")
     armed = tmp_path / "armed"
     try:
         await server.start([*KILLER, "after-commit", "4", str(armed), "serve"])

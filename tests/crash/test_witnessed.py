@@ -9,9 +9,9 @@ from access_log.verifier_keys import VerifierKey
 from tests.access_log.witness.served import policy_of, witness
 from tests.crash import killer
 from tests.crash.commands import KILLER
+from tests.crash.forking import ForkedServer
 from tests.crash.load import prepare
 from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
-from tests.flows.serving import Server
 from tests.flows.world import World
 
 
@@ -24,7 +24,7 @@ async def test_killed_while_it_waits_for_a_witness(world: World, tmp_path: Path,
         settings = world.settings.model_copy(
             update={"witness_policy": tmp_path / "policy", "witness_mode": "sync"}
         )
-        server = Server(settings, tmp_path / "server.log")
+        server = ForkedServer(settings, tmp_path / "server.log")
         try:
             await server.start([*KILLER, step, "6", str(armed), "serve"])
             async with server.http() as http:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO, Protocol
 
 import httpx
 from structlog.testing import capture_logs
@@ -49,6 +50,18 @@ def environment(settings: Settings) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(ROOT), **ours}
 
 
+class Process(Protocol):
+    """A process that runs, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """How it ended, negative for a signal; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end."""
+
+
 class Server:
     """One server: a process, or as many as it has workers.
 
@@ -63,7 +76,7 @@ class Server:
         self.output = output
         self.url = settings.issuer
         self._workers = workers
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     async def start(self, command: Sequence[str] = SERVE) -> None:
         """Starts it and waits until it can serve queries.
@@ -91,15 +104,18 @@ class Server:
     def launch(self, command: Sequence[str] = SERVE) -> None:
         """Starts it and waits for nothing."""
         with self.output.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*command, "--workers", str(self._workers)],
-                cwd=ROOT,
-                env=environment(self.settings),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that a kill reaches every worker, and nobody else
-            )
+            self._process = self._begin([*command, "--workers", str(self._workers)], output)
+
+    def _begin(self, command: Sequence[str], output: IO[bytes]) -> Process:
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(self.settings),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that a kill reaches every worker, and nobody else
+        )
 
     @property
     def pid(self) -> int:
