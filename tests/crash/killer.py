@@ -281,6 +281,12 @@ ROTATING: dict[str, Step] = {
 }
 """Steps of rotating a key, or a person's, and of destroying a version, beside those of what appends."""
 
+MOVING: dict[str, Step] = {
+    "after-key-in-new-provider": Call("after", "vault.crypto.openbao", "Transit.create"),
+    "after-month-is-moved": Commit("after", "UPDATE vault.expiry_key SET wrapped = %"),
+}
+"""Steps of moving a vault to another key provider, beside those of rotating its keys."""
+
 _TAKES_OUT = "INSERT INTO access_log.archived"
 DROPPING: dict[str, Step] = {
     "before-range-is-recorded": Statement("before", _TAKES_OUT),
@@ -352,7 +358,7 @@ def main() -> None:
     """Wraps, then serves as the command line does."""
     name, nth, armed, *rest = sys.argv[1:]
     steps = WRITING | WITNESSING | QUERYING | INSPECTING | ENROLLING | SETTING_UP | PUBLISHING | CHANGING_KEYS
-    steps |= ASSISTING | DROPPING | CLOSING | ROTATING | ENDING_MONTHS | ERASING | UPGRADING
+    steps |= ASSISTING | DROPPING | CLOSING | ROTATING | ENDING_MONTHS | ERASING | MOVING | UPGRADING
     steps[name].wrap(Trigger(int(nth), Path(armed)))
     sys.argv = ["creditvault", *rest]
     from vault.server.cli import main as command_line  # noqa: PLC0415 -- after the wrapping

@@ -138,6 +138,16 @@ class HeldKeys:
         self._asking = asyncio.Lock()
 
     @property
+    def maker(self) -> int:
+        """The holder's."""
+        return self._holder.maker
+
+    @property
+    def makers(self) -> frozenset[int]:
+        """The holder's alone."""
+        return frozenset({self._holder.maker})
+
+    @property
     def destroy_policy(self) -> DestroyPolicy:
         """As the holder declares it."""
         return self._holder.destroy_policy
@@ -241,9 +251,16 @@ class HeldKeys:
 
     async def rewrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         """Wrap many anew. See `KeyProvider.rewrap_many`."""
+        opened = await self.open_to_rewrap(name, items)
+        return await self.wrap_many(
+            name, [(secret, aad) for secret, (_, aad) in zip(opened, items, strict=True)]
+        )
+
+    async def open_to_rewrap(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Open many to be wrapped anew. See `KeyProvider.open_to_rewrap`."""
         asked = [(at, wrapped, aad) for at, (wrapped, aad) in enumerate(items)]
         opened = await self._open(name, asked, [(aad, REWRAP) for _, aad in items])
-        return await self.wrap_many(name, [(opened[at], aad) for at, _, aad in asked])
+        return [opened[at] for at, _, _ in asked]
 
     def _sealed(self, wrapped: bytes, at: int | None = None) -> Sealed:
         if len(wrapped) < _SMALLEST or wrapped[1] not in ENABLED:

@@ -111,6 +111,16 @@ class FileKeyring:
         return opened
 
     @property
+    def maker(self) -> int:
+        """Of `file`."""
+        return VERSION
+
+    @property
+    def makers(self) -> frozenset[int]:
+        """This one."""
+        return frozenset({VERSION})
+
+    @property
     def destroy_policy(self) -> DestroyPolicy:
         """A destroyed key is gone from the file at once."""
         return "now"
@@ -167,10 +177,14 @@ class FileKeyring:
 
     async def rewrap_many(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         """Wrap many anew. See `KeyProvider.rewrap_many`."""
-        opened = self._open(name, items)
+        opened = await self.open_to_rewrap(name, items)
         return await self.wrap_many(
             name, [(secret, aad) for secret, (_, aad) in zip(opened, items, strict=True)]
         )
+
+    async def open_to_rewrap(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Open many to be wrapped anew. See `KeyProvider.open_to_rewrap`."""
+        return self._open(name, items)
 
     async def mac(self, name: str, message: bytes, version: int | None = None) -> Mac:
         """HMAC-SHA-256. See `KeyProvider.mac`."""

@@ -52,6 +52,16 @@ class KeyProvider(Protocol):
     """
 
     @property
+    def maker(self) -> int:
+        """Which of `MAKERS` makes what is new."""
+        ...
+
+    @property
+    def makers(self) -> frozenset[int]:
+        """Which of `MAKERS` can be asked: one, or two while a vault moves (`succeeding`)."""
+        ...
+
+    @property
     def destroy_policy(self) -> DestroyPolicy:
         """When what `destroy` removes is gone."""
         ...
@@ -123,6 +133,13 @@ class KeyProvider(Protocol):
         """
         ...
 
+    async def open_to_rewrap(self, name: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Open many (wrapped, aad) for nobody but whoever wraps them anew at once, so no purpose is stated.
+
+        Raises as `rewrap_many`.
+        """
+        ...
+
     async def used(self, name: str, uses: Sequence[tuple[bytes, Purpose]]) -> None:
         """Keep that keys were used again, which were opened before: (aad, purpose) each.
 
@@ -183,4 +200,7 @@ def made_elsewhere(maker: int) -> str:
     """Why a wrap of another provider does not open."""
     if maker not in MAKERS:
         return "a wrapped key is of an unknown version"
-    return f"a wrapped key was made by the key provider {MAKERS[maker]}: set CREDITVAULT_KEY_PROVIDER to it"
+    return (
+        f"a wrapped key was made by the key provider {MAKERS[maker]}: set CREDITVAULT_KEY_PROVIDER to it, or "
+        "CREDITVAULT_FORMER_KEY_PROVIDER while the vault moves"
+    )

@@ -9,6 +9,7 @@ from typing import Final
 
 from vault.crypto.keyring import FileKeyring
 from vault.crypto.provider import KeyProvider
+from vault.crypto.succeeding import SucceedingKeys
 from vault.errors import VaultError
 
 SUBJECT_HASH: Final = "subject-hash"
@@ -33,6 +34,8 @@ async def adopted(provider: KeyProvider, name: str) -> bytes:
         KeysStayError: the provider hands none over, or has none.
         ProviderError: it does not answer.
     """
+    if isinstance(provider, SucceedingKeys):
+        provider = provider.former
     if not isinstance(provider, FileKeyring):
         raise KeysStayError(
             f"the key {name} of this vault is held by a key server or hardware module, which hands nothing "

@@ -24,19 +24,21 @@ from vault.crypto.errors import ProviderUnavailableError
 _GUARD: Final = "key_in_use"
 
 _BEGIN = text(
-    "INSERT INTO vault.key_version (name, version) SELECT CAST(:name AS text), CAST(:version AS smallint)"
+    "INSERT INTO vault.key_version (name, version, provider)"
+    " SELECT CAST(:name AS text), CAST(:version AS smallint), CAST(:provider AS text)"
     " WHERE NOT EXISTS (SELECT FROM vault.key_version WHERE name = :name) ON CONFLICT DO NOTHING"
 )
 _READ = text(
-    "SELECT name, version, made_at, retired_at, emptied_at, destroyed_at FROM vault.key_version"
+    "SELECT name, version, made_at, retired_at, emptied_at, destroyed_at, provider"
+    " FROM vault.key_version"
     " ORDER BY name DESC, version"
 )
-_IN_USE = text("SELECT version FROM vault.key_version WHERE name = :name AND retired_at IS NULL")
+_IN_USE = text("SELECT version, provider FROM vault.key_version WHERE name = :name AND retired_at IS NULL")
 _RETIRE = text(
     "UPDATE vault.key_version SET retired_at = now()"
     " WHERE name = :name AND retired_at IS NULL AND version < :version"
 )
-_ADD = text("INSERT INTO vault.key_version (name, version) VALUES (:name, :version)")
+_ADD = text("INSERT INTO vault.key_version (name, version, provider) VALUES (:name, :version, :provider)")
 _RETIRED = text(
     "SELECT version FROM vault.key_version"
     " WHERE name = :name AND retired_at IS NOT NULL AND emptied_at IS NULL"
@@ -47,6 +49,11 @@ _EMPTY = text(
     " WHERE name = :name AND emptied_at IS NULL AND version = ANY(CAST(:empty AS smallint[]))"
 )
 _DESTROY = text("UPDATE vault.key_version SET destroyed_at = now() WHERE name = :name AND version = :version")
+_NEEDED = text(
+    "SELECT provider FROM vault.key_version WHERE emptied_at IS NULL"
+    " UNION SELECT CASE get_byte(wrapped, 0) WHEN 1 THEN 'file' WHEN 2 THEN 'openbao' ELSE 'pkcs11' END"
+    " FROM vault.expiry_key WHERE wrapped IS NOT NULL ORDER BY 1"
+)
 _HELD = text(
     "SELECT 'root' AS name, 'subject keys' AS what, root_version AS version, count(*) AS count"
     " FROM vault.subject GROUP BY root_version"
@@ -90,6 +97,7 @@ class KeyVersion:
         retired_at: since when a newer one makes all that is new; None while it is in use.
         emptied_at: since when nothing in this database needs it.
         destroyed_at: when its destruction was logged.
+        provider: in which it lives.
     """
 
     name: str
@@ -98,6 +106,7 @@ class KeyVersion:
     retired_at: datetime | None
     emptied_at: datetime | None
     destroyed_at: datetime | None
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +119,9 @@ class Held:
     count: int
 
 
-async def begin(connection: AsyncConnection, name: str, version: int) -> None:
+async def begin(connection: AsyncConnection, name: str, version: int, provider: str) -> None:
     """Takes a key's first version into use; harmless when one is."""
-    await connection.execute(_BEGIN, {"name": name, "version": version})
+    await connection.execute(_BEGIN, {"name": name, "version": version, "provider": provider})
 
 
 async def every(connection: AsyncConnection) -> list[KeyVersion]:
@@ -126,9 +135,15 @@ async def read(connection: AsyncConnection, name: str, version: int) -> KeyVersi
     return found[0] if found else None
 
 
-async def in_use(connection: AsyncConnection, name: str) -> int:
-    """The version that makes everything new."""
-    return int((await connection.execute(_IN_USE, {"name": name})).scalar_one())
+async def in_use(connection: AsyncConnection, name: str) -> tuple[int, str]:
+    """The version that makes everything new, and the provider in which it lives."""
+    version, provider = (await connection.execute(_IN_USE, {"name": name})).one()
+    return version, provider
+
+
+async def needed(connection: AsyncConnection) -> list[str]:
+    """The providers without which something in the database does not open."""
+    return list(await connection.scalars(_NEEDED))
 
 
 async def held(connection: AsyncConnection) -> list[Held]:
@@ -136,7 +151,7 @@ async def held(connection: AsyncConnection) -> list[Held]:
     return [Held(*row) for row in await connection.execute(_HELD)]
 
 
-async def replace(connection: AsyncConnection, name: str, version: int) -> bool:
+async def replace(connection: AsyncConnection, name: str, version: int, provider: str) -> bool:
     """Takes a newer version into use and retires the one before; False if somebody else did.
 
     Waits for every transaction that added something under the one before.
@@ -144,7 +159,7 @@ async def replace(connection: AsyncConnection, name: str, version: int) -> bool:
     retired = await connection.execute(_RETIRE, {"name": name, "version": version})
     if not retired.rowcount:
         return False
-    await connection.execute(_ADD, {"name": name, "version": version})
+    await connection.execute(_ADD, {"name": name, "version": version, "provider": provider})
     return True
 
 

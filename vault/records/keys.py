@@ -18,7 +18,7 @@ from vault.crypto.blind import Blind, Identifier
 from vault.crypto.envelopes import SubjectKey, subject_key_aad, system_key_aad
 from vault.crypto.errors import ProviderRefusedError
 from vault.crypto.journal import START, Purpose
-from vault.crypto.provider import KeyKind, KeyProvider, Mac
+from vault.crypto.provider import MAKERS, KeyKind, KeyProvider, Mac
 from vault.errors import VaultError
 from vault.records import adopting, key_checks, key_versions
 from vault.records.adopting import DIGEST, SUBJECT_HASH
@@ -88,6 +88,12 @@ class VaultKeys:
             return bool((await connection.execute(_ANY_SYSTEM)).scalar_one())
 
     @staticmethod
+    async def needed(engine: AsyncEngine) -> list[str]:
+        """The providers without which something in the database does not open."""
+        async with engine.connect() as connection:
+            return await key_versions.needed(connection)
+
+    @staticmethod
     async def create(engine: AsyncEngine, provider: KeyProvider) -> None:
         """Makes what is missing of the first keys; harmless when repeated.
 
@@ -100,7 +106,8 @@ class VaultKeys:
                 await provider.create(name, kind)
         async with engine.begin() as connection:
             for name in (ROOT, INDEX):
-                await key_versions.begin(connection, name, (await provider.versions(name))[-1])
+                newest = (await provider.versions(name))[-1]
+                await key_versions.begin(connection, name, newest, MAKERS[provider.maker])
             there = set((await connection.execute(_NAMES, {"version": FIRST_VERSION})).scalars())
             # What was made with these is kept: a vault that has other keys and not them had them elsewhere.
             missing = {DIGEST, SUBJECT_HASH} - there if there else set[str]()

@@ -23,17 +23,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy import text
+
 from access_log.entry import EntryType
 from access_log.log import SYSTEM_STREAM, Event, Log, Writing
-from access_log.payload import Payload
+from access_log.payload import JSON, Payload
 from consent.journal import Actor
-from vault.crypto.provider import KeyKind
+from vault.crypto.provider import MAKERS, KeyKind
+from vault.crypto.succeeding import SucceedingKeys
 from vault.errors import VaultError
 from vault.records import key_checks, key_versions
+from vault.records.expiry_keys import key_name
 from vault.records.key_versions import Held, KeyVersion
 from vault.records.keys import INDEX, ROOT, VaultKeys
 
-_KINDS: Final = {ROOT: KeyKind.WRAP, INDEX: KeyKind.MAC}
+KINDS: Final = {ROOT: KeyKind.WRAP, INDEX: KeyKind.MAC}
+_LEFT_MONTHS = text(
+    "SELECT expiry_id FROM vault.expiry_key WHERE wrapped IS NULL OR get_byte(wrapped, 0) <> :maker"
+)
 
 
 class RotationError(VaultError):
@@ -64,29 +71,44 @@ async def rotate(log: Log, keys: VaultKeys, name: str, actor: Actor, *, another:
         another: whether a version is made even where the rotation before is not complete.
 
     Raises:
+        RotationError: the key lives in another provider than makes what is new.
         ProviderError: the provider does not answer.
         AccessLogError: the log cannot append; do it again.
     """
     async with log.engine.connect() as connection:
-        in_use = await key_versions.in_use(connection, name)
+        in_use, lives_in = await key_versions.in_use(connection, name)
         known = [one for one in await key_versions.every(connection) if one.name == name]
+    if lives_in != MAKERS[keys.provider.maker]:
+        raise RotationError(f"the key {name} lives in {lives_in} still: run `creditvault keys move` first")
     newest = (await keys.provider.versions(name))[-1]
     if newest <= in_use:
         if not another and any(one.retired_at and not one.emptied_at for one in known):
             return Rotation(name, in_use, None)
-        newest = await keys.provider.create(name, _KINDS[name])
-    if _KINDS[name] is KeyKind.MAC:
+        newest = await keys.provider.create(name, KINDS[name])
+    return await take_into_use(log, keys, name, newest, actor)
+
+
+async def take_into_use(log: Log, keys: VaultKeys, name: str, version: int, actor: Actor) -> Rotation:
+    """Has a version that the provider made meanwhile make all that is new (2).
+
+    Raises:
+        KeyExchangedError: another key of this version was there before.
+        ProviderError: the provider does not answer.
+        AccessLogError: the log cannot append; do it again.
+    """
+    if KINDS[name] is KeyKind.MAC:
         async with log.engine.begin() as connection:
-            await key_checks.keep(connection, keys.provider, name, newest)
+            await key_checks.keep(connection, keys.provider, name, version)
     # Nobody may still use the one before when it is retired: what they make would be refused, and whoever was
     # moved to the new one would not be found.
     await asyncio.sleep(keys.provider.lag)
+    provider = MAKERS[keys.provider.maker]
     async with log.writing() as writing:
         # Another process may have been first: one entry is enough for both.
-        if not await key_versions.replace(writing.connection, name, newest):
-            return Rotation(name, await key_versions.in_use(writing.connection, name), None)
-        position = _add_entry(writing, "key.rotated", name, newest, actor)
-    return Rotation(name, newest, writing.indexes[position])
+        if not await key_versions.replace(writing.connection, name, version, provider):
+            return Rotation(name, (await key_versions.in_use(writing.connection, name))[0], None)
+        position = _add_entry(writing, "key.rotated", _stated(name, version, provider), actor)
+    return Rotation(name, version, writing.indexes[position])
 
 
 async def destroy(
@@ -107,7 +129,8 @@ async def destroy(
         Index of the entry that says so; None where it was logged before, and only the provider was told.
 
     Raises:
-        RotationError: it is unknown, in use, holds something, or backups may need it.
+        RotationError: it is unknown, in use, holds something, or backups may need it; or its provider is not
+            named.
         ProviderError: it is logged, but the provider did not destroy it yet; do it again.
         AccessLogError: the log cannot append; nothing was destroyed.
     """
@@ -117,11 +140,40 @@ async def destroy(
     async with log.writing() as writing:
         found = await key_versions.read(writing.connection, name, version)
         if found is None or found.destroyed_at is None:
-            _require_unneeded(writing, name, version, found, holding, backups_kept=backups_kept)
+            found = _require_unneeded(writing, name, version, found, holding, backups_kept=backups_kept)
+            _require_there(keys, found)
             await key_versions.note_destroyed(writing.connection, name, version)
-            entry = _add_entry(writing, "key.destroyed", name, version, actor)
+            entry = _add_entry(writing, "key.destroyed", _stated(name, version, found.provider), actor)
+    _require_there(keys, found)
     await keys.provider.destroy(name, version)
+    if name == ROOT:
+        await _destroy_left_months(log, keys, found.provider)
     return None if entry is None else writing.indexes[entry]
+
+
+def _require_there(keys: VaultKeys, version: KeyVersion) -> None:
+    if version.provider not in {MAKERS[one] for one in keys.provider.makers}:
+        raise RotationError(
+            f"version {version.version} of the key {version.name} lives in {version.provider}, which the "
+            f"settings do not name: set CREDITVAULT_FORMER_KEY_PROVIDER={version.provider} for this command"
+        )
+
+
+async def _destroy_left_months(log: Log, keys: VaultKeys, provider: str) -> None:
+    """With the last version of the root key in a former provider go the keys of months it still has.
+
+    Nothing that they open opens without a root key of theirs, and every month lives in the new provider by
+    now, or has ended.
+    """
+    succeeding = keys.provider
+    if not isinstance(succeeding, SucceedingKeys) or MAKERS[succeeding.former.maker] != provider:
+        return
+    async with log.engine.connect() as connection:
+        known = await key_versions.every(connection)
+        months = await connection.scalars(_LEFT_MONTHS, {"maker": succeeding.former.maker})
+    if all(one.destroyed_at for one in known if (one.name, one.provider) == (ROOT, provider)):
+        for month in months:
+            await succeeding.former.destroy(key_name(month))
 
 
 def _require_unneeded(
@@ -132,7 +184,7 @@ def _require_unneeded(
     holding: Sequence[Held],
     *,
     backups_kept: timedelta,
-) -> None:
+) -> KeyVersion:
     if found is None:
         raise RotationError(f"there is no version {version} of the key {name}: see `creditvault keys list`")
     if found.retired_at is None:
@@ -152,16 +204,21 @@ def _require_unneeded(
             f"{version} of the key {name}: destroy it after {until:%Y-%m-%d}, or with --backups-too if none "
             "of them is kept"
         )
+    return found
 
 
-def _add_entry(writing: Writing, event: str, name: str, version: int, actor: Actor) -> int:
+def _stated(name: str, version: int, provider: str) -> JSON:
+    return {"key": name, "version": version, "provider": provider}
+
+
+def _add_entry(writing: Writing, event: str, stated: JSON, actor: Actor) -> int:
     payload = Payload.create(
         EntryType.KEY,
         {
             "event": event,
             "actor": actor.name,
             "actor_role": actor.role,
-            "object": {"key": name, "version": version},
+            "object": stated,
         },
     )
     return writing.add(Event(SYSTEM_STREAM, payload))

@@ -34,6 +34,7 @@ key_version = Table(
     Column("retired_at", DateTime(timezone=True), comment="since when a newer one makes all that is new"),
     Column("emptied_at", DateTime(timezone=True), comment="since when nothing here needs it"),
     Column("destroyed_at", DateTime(timezone=True)),
+    Column("provider", Text, nullable=False, server_default="file", comment="in which it lives"),
     CheckConstraint(
         "(emptied_at IS NULL OR retired_at IS NOT NULL) AND (destroyed_at IS NULL OR emptied_at IS NOT NULL)",
         name="order",

@@ -57,7 +57,7 @@ from vault.rights.reapply import reapplier
 from vault.server import endings
 from vault.server.announced_keys import watch
 from vault.server.database import application_engine
-from vault.server.providers import first_provider, open_provider, require_destruction
+from vault.server.providers import first_provider, open_provider, require_destruction, require_needed
 from vault.server.settings import Settings, archive_of
 from vault.server.token_keys import TokenKeys
 
@@ -176,7 +176,10 @@ async def set_up(settings: Settings, database_url: str) -> None:
     """
     engine = application_engine(database_url, settings)
     try:
-        async with first_provider(settings, exists=await VaultKeys.exist(engine)) as provider:
+        needed = await VaultKeys.needed(engine)
+        require_needed(settings, needed)
+        exists = await VaultKeys.exist(engine)
+        async with first_provider(settings, exists=exists, needed=needed) as provider:
             await VaultKeys.create(engine, provider)
             keys = await VaultKeys.open(engine, provider)
             log = await _log(settings, engine, keys)
@@ -192,12 +195,13 @@ async def set_up(settings: Settings, database_url: str) -> None:
 @asynccontextmanager
 async def _holding(settings: Settings, database_url: str) -> AsyncIterator[tuple[AsyncEngine, VaultKeys]]:
     """The database, and the keys in it as the provider opens them."""
-    async with open_provider(settings) as provider:
-        engine = application_engine(database_url, settings)
-        try:
+    engine = application_engine(database_url, settings)
+    try:
+        require_needed(settings, await VaultKeys.needed(engine))
+        async with open_provider(settings) as provider:
             yield engine, await VaultKeys.open(engine, provider)
-        finally:
-            await engine.dispose()
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager

@@ -69,6 +69,8 @@ def application_engine(url: str, settings: Settings) -> AsyncEngine:
         hide_parameters=True,
         connect_args={
             "connect_timeout": 5,
+            # By which a move sees that every process knows both (`vault.records.moving`).
+            "application_name": f"creditvault keys={'<'.join(settings.key_providers)}",
             "options": f"-c statement_timeout={settings.statement_timeout_ms}"
             f" -c lock_timeout={settings.statement_timeout_ms}"
             f" -c idle_in_transaction_session_timeout={settings.statement_timeout_ms}"

@@ -305,7 +305,7 @@ def _rotations(connection: Connection) -> Check:
             "rotations",
             WARN,
             f"older versions of {' and '.join(names)} still hold something: run `creditvault keys list`, then"
-            " `creditvault keys rotate` for each, which goes on where it stopped",
+            " `creditvault keys rotate` for each, or `creditvault keys move`, which go on where they stopped",
         )
     return Check("rotations", OK, "none is left half done")
 

@@ -3,7 +3,7 @@
 import functools
 import getpass
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from vault.crypto.keyring import FileKeyring
 from vault.crypto.openbao import Transit
 from vault.crypto.openbao_server import AppRole, Login, OpenBaoServer, TokenFile
 from vault.crypto.provider import KeyProvider
+from vault.crypto.succeeding import SucceedingKeys
 from vault.errors import VaultError
 from vault.records.keys import ROOT
 from vault.server.settings import Settings
@@ -26,6 +27,10 @@ class KeyringLostError(VaultError):
     """The root keys are missing, and the database holds keys that no others open."""
 
 
+class ProviderNeededError(VaultError):
+    """Something in the database needs a key provider that is not named."""
+
+
 class KeepsKeysError(VaultError):
     """The key provider never destroys a key, and nobody said that it may be so."""
 
@@ -36,37 +41,53 @@ class ProviderSettingsError(VaultError):
 
 @asynccontextmanager
 async def open_provider(settings: Settings) -> AsyncIterator[KeyProvider]:
-    """Opens the key provider; nothing is asked of it yet.
+    """Opens the key provider, with the former one while the vault moves; nothing is asked of it yet.
 
     Raises:
         PassphraseMissingError, ProviderSettingsError: something it needs is not named.
         ProviderError: it cannot be used.
     """
-    if settings.key_provider == "file":
-        provider: KeyProvider = keyring(settings)
-    else:
-        provider = HeldKeys(_holder(settings), journal(settings), settings.key_cache_seconds)
+    provider = _opened(settings, settings.key_provider)
     try:
+        former = settings.former_key_provider
+        if former is not None:
+            if former == settings.key_provider:
+                raise ProviderSettingsError(
+                    f"CREDITVAULT_FORMER_KEY_PROVIDER names {former}, too: a vault moves to a provider of "
+                    "another kind; unset it"
+                )
+            provider = SucceedingKeys(provider, _opened(settings, former), ROOT)
         yield provider
     finally:
         await provider.close()
 
 
+def _opened(settings: Settings, kind: str) -> KeyProvider:
+    if kind == "file":
+        return keyring(settings)
+    holder = _hardware(settings) if kind == "pkcs11" else _key_server(settings)
+    return HeldKeys(holder, journal(settings), settings.key_cache_seconds)
+
+
 @asynccontextmanager
-async def first_provider(settings: Settings, *, exists: bool) -> AsyncIterator[KeyProvider]:
+async def first_provider(
+    settings: Settings, *, exists: bool, needed: Collection[str]
+) -> AsyncIterator[KeyProvider]:
     """Opens the key provider of a vault that may be new: makes a keyring, or the folder of the journal.
 
     Args:
         settings: which one.
         exists: whether the database holds keys already, which only the provider that wrapped them opens.
+        needed: the providers that made what it holds.
 
     Raises:
         KeyringLostError: it does, and the provider has no root key.
         VaultError, ProviderError: as `open_provider`.
     """
-    if settings.key_provider == "file":
+    if "file" in settings.key_providers:
         if not settings.keyring_path.exists():
-            if exists:
+            # A vault that moves to a keyring needs a new one.
+            if exists and (settings.former_key_provider is None or "file" in needed):
                 raise KeyringLostError(
                     f"the keyring {settings.keyring_path} is missing, and only it opens the keys of this "
                     "database: put it back from its newest copy, or name it in CREDITVAULT_KEYRING"
@@ -77,11 +98,28 @@ async def first_provider(settings: Settings, *, exists: bool) -> AsyncIterator[K
     async with open_provider(settings) as provider:
         if exists and not await provider.versions(ROOT):
             raise KeyringLostError(
-                f"the key provider {settings.key_provider} has no root key, and the database holds keys that "
-                "only the root key which wrapped them opens: check CREDITVAULT_KEY_PROVIDER and the settings "
-                "that name its keys"
+                f"the key provider {' and '.join(settings.key_providers)} has no root key, and the database "
+                "holds keys that only the root key which wrapped them opens: check CREDITVAULT_KEY_PROVIDER "
+                "and the settings that name its keys"
             )
         yield provider
+
+
+def require_needed(settings: Settings, needed: Collection[str]) -> None:
+    """Refuses settings that lack a provider without which something in the database does not open.
+
+    Raises:
+        ProviderNeededError: one is not named; the message says which, and what to do.
+    """
+    lacking = [one for one in needed if one not in settings.key_providers]
+    if not lacking:
+        return
+    alone = "KEY_PROVIDER" if len(needed) == 1 else "FORMER_KEY_PROVIDER"
+    moving = "" if len(needed) == 1 else " until `creditvault keys move` says that it may go"
+    raise ProviderNeededError(
+        f"keys of this vault are with the key provider {lacking[0]}, which the settings do not name: set "
+        f"CREDITVAULT_{alone}={lacking[0]}{moving}"
+    )
 
 
 def require_destruction(provider: KeyProvider, settings: Settings) -> None:
@@ -137,10 +175,6 @@ def passphrase(settings: Settings) -> str:
 def _asked(keyring_path: Path) -> str:
     """What is typed, without an echo, once for a command however often it opens the keyring."""
     return getpass.getpass(f"Passphrase of {keyring_path}: ")
-
-
-def _holder(settings: Settings) -> KeyHolder:
-    return _hardware(settings) if settings.key_provider == "pkcs11" else _key_server(settings)
 
 
 def _hardware(settings: Settings) -> KeyHolder:

@@ -143,6 +143,12 @@ class Settings(BaseSettings):
         description="What holds the root keys: `file`, the keyring below; `openbao`, the transit engine of "
         "an OpenBao or HashiCorp Vault server; `pkcs11`, a hardware module.",
     )
+    former_key_provider: str | None = Field(
+        None,
+        pattern="^(file|openbao|pkcs11)$",
+        description="While a vault moves: the provider that made its keys until now, by its own settings. "
+        "`creditvault keys move` moves them to `key_provider`, and says when this may be unset.",
+    )
     key_cache_seconds: float = Field(
         5.0,
         ge=0,
@@ -365,6 +371,12 @@ class Settings(BaseSettings):
     def auditors(self) -> tuple[VerifierKey, ...]:
         """The auditors' keys."""
         return tuple(VerifierKey.parse(key.strip()) for key in filter(None, self.auditor_keys.split(",")))
+
+    @property
+    def key_providers(self) -> tuple[str, ...]:
+        """The key provider, and the former one while the vault moves."""
+        former = self.former_key_provider
+        return (self.key_provider,) if former is None else (self.key_provider, former)
 
     @property
     def keyring_path(self) -> Path:

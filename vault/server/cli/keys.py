@@ -1,5 +1,6 @@
 """Commands about the vault's keys: list, rotate, destroy."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,7 +17,7 @@ from vault.records.resealing import Resealed, reseal
 from vault.records.rewrapping import rewrap
 from vault.records.rotating import Rotation
 from vault.server.assembly import Vault
-from vault.server.cli import announcing, ending_months, passphrases
+from vault.server.cli import announcing, ending_months, moving, passphrases
 from vault.server.cli.acting import operator, with_vault
 from vault.server.cli.output import AsJson, examples, print_json, print_table, progress
 
@@ -29,9 +30,11 @@ app = typer.Typer(
         "creditvault keys rotate consent-signing --yes",
         "creditvault keys destroy root 1 --yes",
         "creditvault keys expire --dry-run",
+        "creditvault keys move --yes",
     ),
 )
 app.command()(ending_months.expire)
+app.command()(moving.move)
 app.command(name="passphrase")(passphrases.change)
 
 
@@ -61,6 +64,7 @@ class _Listed:
     made_at: datetime
     holds: dict[str, int]
     destroy_after: datetime | None
+    provider: str | None = None
     key_id: str | None = None
 
 
@@ -76,11 +80,11 @@ def list_keys(as_json: AsJson = False) -> None:
             known = await key_versions.every(connection)
             held = await key_versions.held(connection)
         there = {name: await vault.keys.provider.versions(name) for name in {one.name for one in known}}
-        kept = timedelta(days=vault.settings.backup_days)
+        kept, named = timedelta(days=vault.settings.backup_days), vault.settings.key_providers
         return [
-            *(_listed(one, held, kept, there=one.version in there[one.name]) for one in known),
+            *(_listed(one, held, kept, named, there=one.version in there[one.name]) for one in known),
             *(
-                _Listed(one.name, one.version, one.state, one.made_at, {}, None, one.key_id)
+                _Listed(one.name, one.version, one.state, one.made_at, {}, None, key_id=one.key_id)
                 for one in await announcing.every(vault)
             ),
         ]
@@ -90,11 +94,12 @@ def list_keys(as_json: AsJson = False) -> None:
         print_json(found)
         return
     print_table(
-        ("key", "version", "state", "made at", "holds", "destroy after"),
+        ("key", "version", "provider", "state", "made at", "holds", "destroy after"),
         [
             (
                 one.key,
                 one.version,
+                one.provider,
                 one.state,
                 f"{one.made_at:%Y-%m-%d %H:%M}",
                 [f"{count:,} {what}" for what, count in one.holds.items()],
@@ -226,9 +231,14 @@ def rotate_subject(
         typer.echo(f"{found.unreadable:,} stay as they are: their month has ended, and nothing opens them")
 
 
-def _listed(one: KeyVersion, held: list[Held], backups_kept: timedelta, *, there: bool) -> _Listed:
+def _listed(
+    one: KeyVersion, held: list[Held], backups_kept: timedelta, named: Collection[str], *, there: bool
+) -> _Listed:
     destroy_after = None
-    if one.destroyed_at is not None:
+    if one.emptied_at is not None and one.destroyed_at is None and one.provider not in named:
+        state = f"retired, in {one.provider}, which the settings do not name"
+        destroy_after = one.emptied_at + backups_kept
+    elif one.destroyed_at is not None:
         state = "destroyed here, not yet at the provider: destroy it again" if there else "destroyed"
     elif not there:
         state = "MISSING at the provider"
@@ -240,4 +250,4 @@ def _listed(one: KeyVersion, held: list[Held], backups_kept: timedelta, *, there
         state = "retired"
         destroy_after = one.emptied_at + backups_kept
     holds = {each.what: each.count for each in held if (each.name, each.version) == (one.name, one.version)}
-    return _Listed(one.name, one.version, state, one.made_at, holds, destroy_after)
+    return _Listed(one.name, one.version, state, one.made_at, holds, destroy_after, one.provider)

@@ -31,7 +31,7 @@ def change(
     Example: `creditvault keys passphrase --new-file new.txt`
     """
     settings = Settings()
-    if settings.key_provider != "file":
+    if "file" not in settings.key_providers:
         raise ProviderSettingsError(
             f"the key provider {settings.key_provider} has no keyring, and so no passphrase of one: see "
             "docs/operations.md for what opens it"

@@ -116,9 +116,13 @@ def demo(
 
 def _require_keys(settings: Settings) -> None:
     """Before anything is made: the provider answers; a keyring opens, and for a new one is a passphrase."""
+    if "file" in settings.key_providers:
+        _require_keyring(settings)
     if settings.key_provider != "file":
         asyncio.run(_require_answer(settings))
-        return
+
+
+def _require_keyring(settings: Settings) -> None:
     if settings.keyring_path.exists():
         keyring(settings)
         return

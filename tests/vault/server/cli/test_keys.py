@@ -142,7 +142,7 @@ def test_what_it_says(creditvault: CommandLine) -> None:
     ran = creditvault("keys", "rotate", "--yes")
     assert ran.out.startswith("version 2 of the key root is in use now; entry 0 says so\n10 keys were")
     table = creditvault("keys", "list").out
-    assert re.search("^root +1 +retired", table, re.MULTILINE)
+    assert re.search("^root +1 +file +retired", table, re.MULTILINE)
     assert "10 system keys" in table
     ran = creditvault("keys", "destroy", "root", "1", "--backups-too", "--yes")
     assert ran.out == "version 1 of the key root is destroyed; entry 1 says so\n"
