@@ -88,6 +88,14 @@ class StoredLog:
         """
         return await asyncio.to_thread(self.outside.read)
 
+    async def readable(self, connection: AsyncConnection) -> int:  # noqa: ARG002 -- a closed log asks
+        """How many of its entries may be shown: those that were released, and are here.
+
+        Raises:
+            OutsideLockError, LogUnavailableError: the outside lock cannot be read.
+        """
+        return (await self.newest()).size
+
     async def provable(self, connection: AsyncConnection) -> Raised | None:  # noqa: ARG002 -- a closed log asks
         """The newest checkpoint that entries can be proved against here.
 

@@ -71,6 +71,11 @@ class ClosedLog(StoredLog):
         end = Checkpoint.parse(split_note(self.says.checkpoint)[0])
         return Raised(end.size, end.root, self.says.checkpoint)
 
+    async def readable(self, connection: AsyncConnection) -> int:
+        """Those up to its end, without those that are missing here."""
+        held: int = (await connection.execute(_SIZE, {"log": self.number})).scalar_one()
+        return min(held, (await self.newest()).size)
+
     async def provable(self, connection: AsyncConnection) -> Raised | None:
         """The newest signed checkpoint known here whose entries are all here; None if there is none."""
         if self._covering is None:

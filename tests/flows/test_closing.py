@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ async def before_and_after(world: World, http: httpx.AsyncClient, tmp_path: Path
         keys = tmp_path / "log.keys"
         keys.write_text(f"{old_key}\n{new_key}\n")
         await serves_both(server, http, before.json()["receipt"], end, keys)
+        index = parse_receipt(before.json()["receipt"]).index
+        await opens_of_closed(world, http, index, old_key)
         await shows_both(
             Site(server.url, world.vault, world.cast), {ORIGIN: old_key, NEXT: new_key}, tmp_path
         )
@@ -123,6 +126,33 @@ async def serves_both(server: Server, http: httpx.AsyncClient, receipt: str, end
         assert code == 0, said
     code, said = await inspected("follow-logs", f"{server.url}/log", "--log-key", keys, "--checkpoint", held)
     assert (code, said["passages"][0]["reason"]) == (0, "a new year")
+
+
+async def opens_of_closed(world: World, http: httpx.AsyncClient, index: int, old_key: str) -> None:
+    """An inspector finds and opens an entry of the closed log, and writes that down in the open one."""
+    client = world.client(http, "inspectorate")
+    officer = str(world.cast["inspectorate"].officer_id)
+    token = await client.statutory_token(
+        {"type": "inspection", "officer": officer, "case_reference": "INSPECTION-7"}
+    )
+
+    async def ask(what: str, **asked: object) -> httpx.Response:
+        path = f"/v1/inspection/{what}"
+        return await http.post(path, json=asked, headers=client.credentials(path, token))
+
+    today = datetime.now(UTC)
+    span = {"from": str(today - timedelta(days=1)), "until": str(today + timedelta(days=1))}
+    listed = (await ask("entries", **span, log=ORIGIN)).json()["entries"]
+    assert index in {one["index"] for one in listed if one["kind"] == "query permitted"}
+    opened = (await ask("entry", index=index, log=ORIGIN)).json()
+    receipt = verify_receipt(opened["receipt"], [VerifierKey.parse(old_key)])
+    assert check_opening(receipt.entry, opened["opening"]) == opened["attributes"]
+    assert opened["stream"] == "person"
+    first, also_first = (await ask("entry", index=0)).json(), (await ask("entry", index=0, log=ORIGIN)).json()
+    assert first["attributes"] != also_first["attributes"]
+    for asked in ({"index": index}, span):
+        unknown = await ask("entry" if asked is not span else "entries", **asked, log="no.example/log")
+        assert unknown.status_code == httpx.codes.NOT_FOUND
 
 
 async def shows_both(site: Site, keys: dict[str, str], folder: Path) -> None:

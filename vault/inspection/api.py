@@ -59,7 +59,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         (400, "The request is not well formed"),
         (401, "No valid token and proof; nothing was logged"),
         (403, "A rule refuses the use (`rule` names it), or the token is for something else"),
-        (404, "There is no such entry or case; that you asked is in the log"),
+        (404, "There is no such entry, log or case; that you asked is in the log"),
         (409, "The case stands otherwise; that you asked is in the log"),
         (413, "The body is too large"),
         (415, "Another media type is needed"),
@@ -79,7 +79,7 @@ class InspectionApi:
 
     async def entry(self, presented: Presented, inspector: Inspector, asked: EntryIn) -> Answer:
         """Opens one entry whole. If it stands in a person's own stream, that person reads that you looked."""
-        used = await inspected.open_entry(self._log, presented, inspector, asked.index)
+        used = await inspected.open_entry(self._log, presented, inspector, asked.index, asked.log)
         if isinstance(used, UseRefused):
             return used
         found = used.found
@@ -97,14 +97,23 @@ class InspectionApi:
     async def entries(self, presented: Presented, inspector: Inspector, asked: EntriesIn) -> Answer:
         """Entries of a body, an officer, a case or a range of time, page by page. No person is named."""
         criteria = Criteria(
-            asked.since, asked.until, asked.body, asked.officer, asked.case_reference, asked.after
+            asked.since,
+            asked.until,
+            asked.body,
+            asked.officer,
+            asked.case_reference,
+            asked.after,
+            asked.log,
         )
         used = await inspected.list_entries(self._log, presented, inspector, criteria)
         if isinstance(used, UseRefused):
             return used
+        page = used.found
+        if page is None:
+            return None
         return EntriesOut(
-            entries=[ListedEntryOut(**_named(one), **values) for one, values in used.found.entries],
-            next=used.found.next,
+            entries=[ListedEntryOut(**_named(one), **values) for one, values in page.entries],
+            next=page.next,
             use_receipt=used.receipt,
         )
 
@@ -207,7 +216,9 @@ def _add(router: APIRouter, protection: Protection, route: _Route) -> None:
 
 def _response(answer: Answer, protection: Protection) -> Response:
     if answer is None:
-        return problem_response(NOT_FOUND, "There is no such entry or case. That you asked is in the log.")
+        return problem_response(
+            NOT_FOUND, "There is no such entry, log or case; that you asked is in the log."
+        )
     if isinstance(answer, StandsOtherwise):
         return problem_response(
             CONFLICT, f"The case is {answer.row.state}; nothing was changed. That you asked is in the log."

@@ -26,6 +26,9 @@ _ENTRY: JsonDict = {
     "fields": ["FIN.type"],
 }
 Index = Annotated[int, Field(ge=0, le=_LARGEST_INDEX)]
+LogName = Annotated[
+    str, Field(max_length=255, description="Name of the closed log it is about. Empty: the open one.")
+]
 
 
 class EntryIn(Closed):
@@ -39,6 +42,7 @@ class EntryIn(Closed):
     )
 
     index: Index = Field(description="Of the entry in the log.")
+    log: LogName = ""
 
 
 class EntriesIn(Closed):
@@ -67,6 +71,7 @@ class EntriesIn(Closed):
         Field(None, description="Only queries in this case.")
     )
     after: Index | None = Field(None, description="`next` of the page before.")
+    log: LogName = ""
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> Self:
@@ -115,7 +120,9 @@ class InspectedEntryOut(BaseModel):
     opening: dict[str, Any] | None = Field(
         description="Proves the attributes: `python -m access_log check-opening`."
     )
-    receipt: str = Field(description="Of this entry.")
+    receipt: str | None = Field(
+        description="Of this entry; null where its log was closed as it stood and nothing proves it here."
+    )
     use_receipt: str = Field(description="Of the entry that says that you looked.")
 
 

@@ -3,7 +3,6 @@
 Every reading is a use of the inspector's token and so an entry itself (`inspections.py`, RULES 11).
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import reading
 from access_log.entry import EntryType
+from access_log.errors import LogClosedError
 from access_log.log import NOT_FOUND_STREAM, SYSTEM_STREAM, Event, Log, Writing
 from access_log.payload import JSON, Party, Payload
+from access_log.stored_log import StoredLog
 from access_log.streams import StreamEntry, entries_between, stands_in
 from consent import cases
 from consent.inspection import Inspector
@@ -58,14 +59,14 @@ class InspectedEntry:
         stream: where it stands; `unknown` once its payload is gone.
         values: every attribute; empty once their retention has ended.
         opening: proves that the entry committed to them (FORMAT 6).
-        receipt: of the entry.
+        receipt: of the entry; None where its log was closed as it stood and nothing proves it here.
     """
 
     one: StreamEntry
     stream: Stream
     values: Mapping[str, Any]
     opening: Mapping[str, Any] | None
-    receipt: str
+    receipt: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Criteria:
         until: first moment after the range.
         case_reference: of the queries' own case, however it is spelt.
         after: where the page before ended.
+        log: the name of the closed log that is listed; empty for the open one.
     """
 
     since: datetime
@@ -85,6 +87,7 @@ class Criteria:
     officer_id: UUID | None = None
     case_reference: str | None = None
     after: int | None = None
+    log: str = ""
 
     @property
     def covers(self) -> timedelta:
@@ -111,6 +114,7 @@ class Criteria:
             "officer": None if self.officer_id is None else str(self.officer_id),
             "asked_case": self.case_reference,
             "after": self.after,
+            **_of_closed(self.log),
         }
 
 
@@ -128,35 +132,44 @@ class Page:
 
 
 async def open_entry(
-    log: Log, presented: Presented, inspector: Inspector, index: int
+    log: Log, presented: Presented, inspector: Inspector, index: int, closed: str = ""
 ) -> Used[InspectedEntry | None] | UseRefused:
     """Opens one entry whole, its person's id too; None where the log has no such entry.
 
     If it stands in a person's own stream, that person is told that an inspector looked.
 
+    Args:
+        log: the open log, in which the use is written down.
+        presented: what the request presented, verified.
+        inspector: whom its token names.
+        index: of the entry.
+        closed: the name of the closed log it stands in; empty for the open one.
+
     Raises:
         AccessError, AccessLogError, CryptoError: as `inspections.use`.
     """
+    standing = _named(log, closed)
 
     async def act(writing: Writing) -> tuple[StreamEntry, Stream] | None:
-        if index >= writing.head.size:
+        if standing is None or (standing is log and index >= writing.head.size):
             return None
-        found = await entries_between(writing.connection, log, index, index + 1)
+        found = await entries_between(writing.connection, standing, index, index + 1)
         if not found:
             return None
-        stream, own = await _stream_of(writing.connection, log, found[0])
+        stream, own = await _stream_of(writing.connection, standing, found[0])
         if own is not None:
-            writing.add(Event(own.stream_id, _told(inspector, index, own.subject_id)))
+            writing.add(Event(own.stream_id, _told(inspector, index, closed, own.subject_id)))
         return found[0], stream
 
-    used = await use(log, presented, inspector, Purpose(OPENED, {"entry": index}), act)
+    purpose = Purpose(OPENED, {"entry": index, **_of_closed(closed)})
+    used = await use(log, presented, inspector, purpose, act)
     if isinstance(used, UseRefused):
         return used
-    if used.found is None:
+    if used.found is None or standing is None:
         return Used(None, used.receipt)
     one, stream = used.found
     async with log.engine.connect() as connection:
-        receipt = await log.receipt(connection, index, one.entry.encode())
+        receipt = await _receipt(connection, standing, one)
     payload = one.payload
     inspected = InspectedEntry(
         one,
@@ -170,8 +183,10 @@ async def open_entry(
 
 async def list_entries(
     log: Log, presented: Presented, inspector: Inspector, criteria: Criteria
-) -> Used[Page] | UseRefused:
-    """One page of the entries that fit. A page may hold few or none and still not be the last.
+) -> Used[Page | None] | UseRefused:
+    """One page of the entries that fit; None where there is no such log.
+
+    A page may hold few or none and still not be the last.
 
     Raises:
         AccessError, AccessLogError, CryptoError: as `inspections.use`.
@@ -180,9 +195,12 @@ async def list_entries(
     used = await use(log, presented, inspector, purpose, _nothing)
     if isinstance(used, UseRefused):
         return used
-    raised = await asyncio.to_thread(log.outside.read)
+    listed = _named(log, criteria.log)
+    if listed is None:
+        return Used(None, used.receipt)
     async with log.engine.connect() as connection:
-        return Used(await _page(connection, log, criteria, raised.size), used.receipt)
+        size = await listed.readable(connection)
+        return Used(await _page(connection, listed, criteria, size), used.receipt)
 
 
 async def overdue(
@@ -219,7 +237,23 @@ async def _nothing(_writing: Writing) -> None:
     """A list is read once its use is in the log."""
 
 
-async def _page(connection: AsyncConnection, log: Log, criteria: Criteria, size: int) -> Page:
+def _named(log: Log, closed: str) -> StoredLog | None:
+    """The open log, or the closed one of this name."""
+    return next((one for one in log.earlier if one.origin == closed), None) if closed else log
+
+
+def _of_closed(closed: str) -> dict[str, JSON]:
+    return {"log": closed} if closed else {}
+
+
+async def _receipt(connection: AsyncConnection, log: StoredLog, one: StreamEntry) -> str | None:
+    try:
+        return await log.receipt(connection, one.index, one.entry.encode())
+    except LogClosedError:
+        return None
+
+
+async def _page(connection: AsyncConnection, log: StoredLog, criteria: Criteria, size: int) -> Page:
     first = await reading.first_since(connection, log.number, log.archive, size, _ms(criteria.since))
     if criteria.after is not None:
         first = max(first, criteria.after + 1)
@@ -237,7 +271,9 @@ async def _page(connection: AsyncConnection, log: Log, criteria: Criteria, size:
     return Page(listed, end - 1 if end < size else None)
 
 
-async def _stream_of(connection: AsyncConnection, log: Log, one: StreamEntry) -> tuple[Stream, Person | None]:
+async def _stream_of(
+    connection: AsyncConnection, log: StoredLog, one: StreamEntry
+) -> tuple[Stream, Person | None]:
     """Where an entry stands, and the person whose own stream that is."""
     if stands_in(log, one, SYSTEM_STREAM):
         return "system", None
@@ -253,7 +289,7 @@ async def _stream_of(connection: AsyncConnection, log: Log, one: StreamEntry) ->
     return ("covert case" if any(stands_in(log, one, each) for each in covert_streams) else "unknown"), None
 
 
-def _told(inspector: Inspector, index: int, subject_id: UUID) -> Payload:
+def _told(inspector: Inspector, index: int, closed: str, subject_id: UUID) -> Payload:
     """What the person reads: which body looked at which entry; not who acted for it, nor in which case."""
     return Payload.create(
         EntryType.INSPECTION,
@@ -262,7 +298,7 @@ def _told(inspector: Inspector, index: int, subject_id: UUID) -> Payload:
             "actor": f"body:{inspector.body_id}",
             "actor_role": "inspector",
             "body": str(inspector.body_id),
-            "object": index,
+            "object": {"entry": index, "log": closed} if closed else index,
             "subject": str(subject_id),
         },
     )
