@@ -1,11 +1,10 @@
-"""The routes of the authorization server, and what a protected route needs of this package.
+"""The routes of the authorization server.
 
 Errors become HTTP here and in `adapter.py`. A client always gets OAuth's own JSON (RFC 6749 §5.2).
 """
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from urllib.parse import quote
 
 from fastapi import APIRouter
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -45,7 +44,6 @@ from consent.oauth.profile import (
     TOKEN_PATH,
     Profile,
 )
-from consent.oauth.protection import Presented, Protection
 from consent.record import Keeper
 
 _DATABASE_DOWN = (OperationalError, InterfaceError, PoolTimeoutError)
@@ -117,21 +115,6 @@ def oauth_router(
             path, _document(document), methods=["GET"], summary=summary, response_class=JSONResponse
         )
     return router
-
-
-def present(protection: Protection, request: Request) -> Presented:
-    """Verifies token and proof of a request to a protected route; CPU only.
-
-    Raises:
-        AccessError: answer 401 with `protection.challenge(error)` as headers.
-    """
-    return protection.verify(
-        request.headers.getlist("authorization"),
-        request.headers.getlist("dpop"),
-        request.method,
-        # From the scope: starlette builds `request.url` with the Host header.
-        quote(request.scope["path"], safe="/-._~!$&'()*+,;=:@"),
-    )
 
 
 def _for_clients(

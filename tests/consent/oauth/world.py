@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.responses import Response as PageResponse
 
 from access_log.log import Log, StreamKind, Writing
-from consent.oauth.api import oauth_router, present
+from consent.oauth.api import oauth_router
 from consent.oauth.citizens import ConsentView, ShownNotice, SignedIn
 from consent.oauth.dpop import NonceKey, Nonces
 from consent.oauth.errors import AccessError, SubjectError
@@ -35,6 +35,7 @@ from consent.permit import Person
 from consent.record import Notice
 from tests.consent.examples import CATALOGUE
 from tests.consent.registers import KEEPER, KEY
+from vault.api import verify
 
 ISSUER = "https://vault.example"
 AUDIENCE = ISSUER + "/v1"
@@ -358,7 +359,7 @@ def build(
     @app.post("/v1/queries")
     async def query(request: Request) -> PageResponse:
         try:
-            presented = present(protection, request)
+            presented = verify(protection, request)
         except AccessError as error:
             return JSONResponse({}, 401, protection.challenge(error))
         return JSONResponse({"sub": presented.sub}, headers=protection.fresh_nonce())
