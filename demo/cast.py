@@ -205,7 +205,7 @@ def _proposal(cast: Cast, basis_id: UUID, now: datetime) -> str:
 def _credit_code(number: int) -> str:
     """A well-formed unified social credit code (GB 32100) of nobody."""
     # Number 7 is the body that the documentation registers.
-    head = f"91999999MA{number + (number >= 7):07}"  # noqa: PLR2004
+    head = f"91999999MA{number + (number >= 7):07}"  # noqa: PLR2004 -- as the line before says
     return head + uscc.calc_check_digit(head)
 
 

@@ -1,6 +1,8 @@
 """Going on where an earlier audit ended (FORMAT 10.6)."""
 
+from base64 import b64encode
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -135,9 +137,6 @@ def summed(body: str) -> str:
     position = audited(0)
     whole = write_state(position.position, position.signed)
     assert whole.startswith("creditvault verifier state v1\nsha256 ")
-    from base64 import b64encode  # noqa: PLC0415 - an independent spelling
-    from hashlib import sha256  # noqa: PLC0415
-
     return (
         f"creditvault verifier state v1\nsha256 {b64encode(sha256(body.encode()).digest()).decode()}\n{body}"
     )

@@ -172,4 +172,4 @@ async def test_of_24_uses_one_succeeds_however_often_it_is_tried(
     assert set(races.won.values()) == {RACES}
     assert len(races.won) == 6
     with capsys.disabled():
-        print(f"\n{RACES} races of {PARALLEL} each, one won every time: {', '.join(races.won)}")  # noqa: T201
+        print(f"\n{RACES} races of {PARALLEL} each, one won every time: {', '.join(races.won)}")  # noqa: T201 -- figures, with -s

@@ -122,7 +122,10 @@ def _add(
 
     handed_in.__doc__ = act.__doc__
     models: dict[int | str, dict[str, Any]] = {
-        status: {"model": model, "description": "It waits for another registrar" if status == 202 else "Done"}  # noqa: PLR2004
+        status: {
+            "model": model,
+            "description": "It waits for another registrar" if status == HTTPStatus.ACCEPTED else "Done",
+        }
         for status, model in answered.items()
     }
     router.add_api_route(

@@ -131,7 +131,7 @@ def travelled(vault: Vault, today: date) -> MonthEnds:
         (date(2029, 3, 1), True),
     ],
 )
-async def test_a_month_ends_when_its_grace_is_over(enrolled: Vault, today: date, due: bool) -> None:  # noqa: FBT001
+async def test_a_month_ends_when_its_grace_is_over(enrolled: Vault, today: date, due: bool) -> None:  # noqa: FBT001 -- a parameter of the test
     vault = enrolled
     subject = await subject_of(vault, 1)
     await hang(vault, subject, "FIN", 202802, date(2028, 2, 29))

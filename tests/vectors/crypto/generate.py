@@ -285,7 +285,7 @@ def identifiers() -> dict[str, Any]:
             good("demo-id", "99999919000101004x", "99999919000101004X"),
             good("demo-id", " 999999 19000101 0015 ", "999999190001010015"),
             good("demo-id", "999999\u300019000101\u00a00015", "999999190001010015"),
-            good("demo-id", "９９９９９９１９０００１０１００４ｘ", "99999919000101004X"),  # noqa: RUF001
+            good("demo-id", "９９９９９９１９０００１０１００４ｘ", "99999919000101004X"),  # noqa: RUF001 -- what is tested
             good("demo-id", "999999000101001", "999999190001010015"),
             good("demo-id", "999999000101004", "99999919000101004X"),
             # Nobody's: a person born in 2099, and one who would be the oldest ever.

@@ -39,9 +39,9 @@ def add(
     kind: Annotated[str, typer.Option(help="Kind of body, as the catalogue names it: bank, court, …")],
     address: Annotated[str, typer.Option(help="Its address, for citizens.")],
     contact: Annotated[str, typer.Option(help="Its contact, for citizens.")],
-    purpose: Annotated[list[str], typer.Option(help="A certified purpose; repeat for more.")] = [],  # noqa: B006 -- Typer copies it
-    capacity: Annotated[list[str], typer.Option(help="ask, furnish, inspect or desk; repeat.")] = ["ask"],  # noqa: B006
-    redirect_uri: Annotated[list[str], typer.Option(help="Where people are sent back to.")] = [],  # noqa: B006
+    purpose: Annotated[list[str], typer.Option(help="A certified purpose; repeat for more.")] = [],  # noqa: B006 -- read, never changed -- Typer copies it
+    capacity: Annotated[list[str], typer.Option(help="ask, furnish, inspect or desk; repeat.")] = ["ask"],  # noqa: B006 -- read, never changed
+    redirect_uri: Annotated[list[str], typer.Option(help="Where people are sent back to.")] = [],  # noqa: B006 -- read, never changed
     jwks: Jwks = None,
     jwks_uri: JwksUri = None,
     registrar: MaybeRegistrar = None,
@@ -109,8 +109,8 @@ def keys(
 def certify(
     body: BodyId,
     reason: Reason,
-    purpose: Annotated[list[str], typer.Option(help="A certified purpose; repeat for more.")] = [],  # noqa: B006 -- Typer copies it
-    capacity: Annotated[list[str], typer.Option(help="ask, furnish, inspect or desk; repeat.")] = ["ask"],  # noqa: B006
+    purpose: Annotated[list[str], typer.Option(help="A certified purpose; repeat for more.")] = [],  # noqa: B006 -- read, never changed -- Typer copies it
+    capacity: Annotated[list[str], typer.Option(help="ask, furnish, inspect or desk; repeat.")] = ["ask"],  # noqa: B006 -- read, never changed
     registrar: MaybeRegistrar = None,
     key: MaybeKey = None,
     as_json: AsJson = False,
@@ -128,8 +128,8 @@ def certify(
 def narrow(
     body: BodyId,
     reason: Reason,
-    purpose: Annotated[list[str], typer.Option(help="A purpose it keeps; repeat for more.")] = [],  # noqa: B006
-    capacity: Annotated[list[str], typer.Option(help="A capacity it keeps; repeat for more.")] = ["ask"],  # noqa: B006
+    purpose: Annotated[list[str], typer.Option(help="A purpose it keeps; repeat for more.")] = [],  # noqa: B006 -- read, never changed
+    capacity: Annotated[list[str], typer.Option(help="A capacity it keeps; repeat for more.")] = ["ask"],  # noqa: B006 -- read, never changed
     as_json: AsJson = False,
 ) -> None:
     """Leave a body some of its purposes and capacities; it takes effect on the next query.
@@ -146,7 +146,7 @@ def amend(
     name: Annotated[str, typer.Option(help="Its name.")],
     address: Annotated[str, typer.Option(help="Its address, for citizens.")],
     contact: Annotated[str, typer.Option(help="Its contact, for citizens.")],
-    redirect_uri: Annotated[list[str], typer.Option(help="Where people are sent back to.")] = [],  # noqa: B006
+    redirect_uri: Annotated[list[str], typer.Option(help="Where people are sent back to.")] = [],  # noqa: B006 -- read, never changed
     registrar: MaybeRegistrar = None,
     key: MaybeKey = None,
     as_json: AsJson = False,
