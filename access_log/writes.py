@@ -11,7 +11,7 @@ from psycopg import AsyncCopy
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log.entry import first_chain
+from access_log.entry import SIZE, first_chain
 from access_log.errors import LogStateError
 from access_log.merkle import Frontier
 from access_log.sequence import Event, Head, KeyState, Place, Sequenced
@@ -52,8 +52,9 @@ _LEAVE: Final = (
 )
 _APPEND = text(
     _LEAVE + ", entries AS (INSERT INTO access_log.entry (log, index, entry)"  # noqa: S608 -- our text
-    " SELECT :log, index, entry FROM unnest(CAST(:indexes AS bigint[]), CAST(:entries AS bytea[]))"
-    " AS t (index, entry)),"
+    " SELECT :log, CAST(:first AS bigint) + at,"
+    " substring(CAST(:entries AS bytea) FROM at * :width + 1 FOR :width)"
+    " FROM generate_series(0, CAST(:count AS integer) - 1) AS t (at)),"
     " streams AS (UPDATE access_log.stream SET log = :log, month = t.month, seq = t.seq,"
     " last_leaf = t.last_leaf"
     " FROM unnest(CAST(:stream_ids AS bytea[]), CAST(:months AS integer[]), CAST(:seqs AS bigint[]),"
@@ -256,8 +257,11 @@ async def append(connection: AsyncConnection, log: int, new: Sequenced, events: 
         _APPEND,
         {
             "log": log,
-            "indexes": list(range(new.first, new.first + len(new.entries))),
-            "entries": new.entries,
+            # All have one width: taken apart there, they come in a tenth of the time a list of them takes.
+            "first": new.first,
+            "count": len(new.entries),
+            "entries": b"".join(new.entries),
+            "width": SIZE,
             "stream_ids": list(new.places),
             "months": [place.month for place in new.places.values()],
             "seqs": [place.seq for place in new.places.values()],
