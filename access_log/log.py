@@ -43,7 +43,7 @@ from access_log.raising import Raising
 from access_log.reapplying import Endings
 from access_log.receipt import write_receipt
 from access_log.references import Reference, shown_by
-from access_log.sequence import Event, Head, KeyState, Receipts, RequestMark, Sequenced, sequence
+from access_log.sequence import Event, Head, KeyState, Place, Receipts, RequestMark, Sequenced, sequence
 from access_log.signing_keys import SigningKey, sign_note
 from access_log.stored_log import StoredLog
 from access_log.tiles import WIDTH
@@ -80,6 +80,7 @@ class Writing:
 
     Attributes:
         keys: which keys sign its checkpoint: those the head names, unless this transaction changes them.
+        places: where streams stand, as far as that was read under the lock.
         successor: origin of the log to be opened in its place: set by who closes it with this transaction.
     """
 
@@ -88,6 +89,7 @@ class Writing:
     keys: KeyState
     events: list[Event] = field(default_factory=list)
     ended: list[tuple[int, int, UUID, UUID]] = field(default_factory=list)
+    places: dict[bytes, Place] = field(default_factory=dict)
     indexes: list[int] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
     receipts: Sequence[str] = ()
@@ -375,10 +377,10 @@ class Log(StoredLog):
         placed: list[slice | None] = []
         async with self.writing() as writing:
             streams = {event.stream for events in asked for event in events}
-            known = await writes.places_of(writing.connection, self.number, streams)
+            writing.places = await writes.places_of(writing.connection, self.number, streams)
             for events in asked:
                 first = len(writing.events)
-                if all(event.stream in known for event in events):
+                if all(event.stream in writing.places for event in events):
                     writing.events.extend(events)
                     placed.append(slice(first, len(writing.events)))
                 else:
@@ -472,9 +474,11 @@ class Log(StoredLog):
         connection, events = writing.connection, writing.events
         expiry_id, seal = await self.sealer.at(max(writing.head.now, writing.head.time))
         streams = {event.stream for event in events}
-        places = await writes.places_of(connection, self.number, streams)
-        if len(places) != len(streams):
+        if unread := streams - writing.places.keys():
+            writing.places |= await writes.places_of(connection, self.number, unread)
+        if not streams <= writing.places.keys():
             raise _unknown_stream()
+        places = {stream: writing.places[stream] for stream in streams}
         new = sequence(writing.head, places, self.labels, events)
         sealing = _sealed(new, seal)
         ready = []
