@@ -1,7 +1,6 @@
 """Durable append: entries in batches, each commit fsynced and each checkpoint raised in the outside lock."""
 
 import asyncio
-import gc
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from access_log.entry import EntryType
 from access_log.log import SYSTEM_STREAM, Event, Log
 from access_log.payload import JSON, Payload
 from bench.stage import Stage, opened
+from vault.server import collecting
 
 _QUERY: dict[str, JSON] = {
     "body": "5f0c2a2e-6a6e-4a56-9f0e-1d0a3f5b7c11",
@@ -49,8 +49,7 @@ def measure(at: Stage, entries: int, batch: int) -> AppendFigures:
 
 async def _measure(at: Stage, entries: int, batch: int) -> AppendFigures:
     async with opened(at) as vault:
-        gc.collect()
-        gc.freeze()  # as a worker does once it has started
+        collecting.settle()  # as a worker does once it has started
         started, used = time.perf_counter(), time.process_time()
         for _ in range(entries // batch):
             async with vault.log.writing() as writing:

@@ -1,7 +1,6 @@
 """Serving: one worker in this process, or several processes on one socket under a supervisor."""
 
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -11,6 +10,7 @@ import structlog
 import uvicorn
 import uvloop
 
+from vault.server import collecting
 from vault.server.app import build_app
 from vault.server.assembly import open_vault
 from vault.server.database import check_schema, database_urls
@@ -85,10 +85,7 @@ async def _serve(
         watching = asyncio.create_task(vault.token_keys.watch(vault.profile.keys, vault.protection))
         if supervised:
             server.end_with_supervisor()
-        # What is loaded now stays: without it, full collections walk all of it and cost 100 ms each.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        collecting.settle()
         _events.info("worker_started", pid=os.getpid(), host=settings.host, port=settings.port)
         try:
             await server.serve(sockets=[listening])
