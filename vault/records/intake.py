@@ -9,9 +9,10 @@ from typing import Final
 from vault.catalogue import Catalogue
 from vault.crypto.blind import Identifier
 from vault.errors import VaultError
+from vault.records.accepting import parse_submission
 from vault.records.enrol import CHUNK, Enrolment, Furnisher, Guard, RowResult
 from vault.records.readers import Row
-from vault.records.submission import Accepted, Rejected, parse_submission
+from vault.records.submission import Accepted, Rejected
 
 MOST_AT_ONCE: Final = 4_096
 """Rows that may be enrolled together or not at all, in one transaction that everybody waits for."""

@@ -10,7 +10,8 @@ from typing import Final
 
 from vault.catalogue import Catalogue
 from vault.catalogue.schema import Category, Condition, Field
-from vault.records.submission import LONGEST_CODE, LONGEST_NAME, MOST_VERSIONS, REASONS
+from vault.records.accepting import LONGEST_CODE, LONGEST_NAME, MOST_VERSIONS
+from vault.records.submission import REASONS
 
 Schema = dict[str, object]
 

@@ -15,9 +15,10 @@ from vault.catalogue import load_catalogue
 from vault.catalogue.months import add_months
 from vault.crypto.blind import Identifier
 from vault.errors import VaultError
+from vault.records.accepting import parse_submission
 from vault.records.mapping import ColumnMapping, MappingError, load_mapping
 from vault.records.readers import LONGEST_LINE, ColumnReport, CsvReader, Row, read_ndjson, read_one
-from vault.records.submission import Accepted, Rejected, parse_submission
+from vault.records.submission import Accepted, Rejected
 from vault.server.portal.fictitious import MOST, fictitious_identity
 
 ROOT = Path(__file__).parents[3]

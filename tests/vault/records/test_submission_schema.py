@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from tests.vault.records.test_submission import CN, EXAMPLES, ZEMBLA, example, income, parse
+from tests.vault.records.test_accepting import CN, EXAMPLES, ZEMBLA, example, income, parse
 from vault.catalogue import Catalogue
 from vault.records.submission import Accepted, Rejected
 from vault.records.submission_schema import BEYOND, submission_schema

@@ -14,14 +14,8 @@ from stdnum.cn import ric
 from vault.catalogue import Catalogue, load_catalogue
 from vault.catalogue.schema import Category, Field
 from vault.crypto.blind import Identifier
-from vault.records.submission import (
-    Accepted,
-    Exemption,
-    Notice,
-    Rejected,
-    WrittenConsent,
-    parse_submission,
-)
+from vault.records.accepting import parse_submission
+from vault.records.submission import Accepted, Exemption, Notice, Rejected, WrittenConsent
 from vault.server.portal.fictitious import fictitious_identity
 
 ROOT = Path(__file__).parents[3]
