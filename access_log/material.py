@@ -60,7 +60,7 @@ class OpenedEntry:
 
 @dataclass(frozen=True, slots=True)
 class MaterialStream:
-    """One stream of a person: their ordinary one, or that of a covert case that was disclosed.
+    """One stream of a person: an ordinary one, or that of a covert case that was disclosed.
 
     Attributes:
         kind: Which of the two.
@@ -86,7 +86,7 @@ class Material:
         log_keys: The log's verifier keys as the vault states them; trust those you took elsewhere.
         checkpoint: The signed checkpoint the material was made at, verbatim: all entries before are in it.
         retention_years: For how long payloads are kept, so that younger entries must have an opening.
-        streams: The ordinary stream, then disclosed covert ones.
+        streams: The ordinary stream, and those of identities joined with theirs; then disclosed covert ones.
     """
 
     origin: str
@@ -133,9 +133,9 @@ def read_material(raw: bytes) -> Material:
         _stream(each, f"stream {at} of the material")
         for at, each in enumerate(_list(members["streams"], MAX_STREAMS, "the material's streams"), 1)
     )
-    if [stream.kind for stream in streams[:1]] != [Kind.PERSON] or any(
-        stream.kind is not Kind.COVERT for stream in streams[1:]
-    ):
+    kinds = [stream.kind for stream in streams]
+    own = kinds.count(Kind.PERSON)
+    if own == 0 or kinds[own:] != [Kind.COVERT] * (len(kinds) - own):
         raise FormatError("the material's streams are not the person's own and then those of covert cases")
     return Material(
         origin,

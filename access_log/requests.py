@@ -30,8 +30,8 @@ _TAKE_OVER = text(
     " SELECT log, index, request_id, client, idempotency_key, body, time FROM taken"
 )
 _EARLIER = text(
-    "SELECT DISTINCT ON (r.client, r.idempotency_key) r.client, r.idempotency_key, r.index, r.body,"
-    " e.entry, p.expiry_id, p.sealed"
+    "SELECT DISTINCT ON (r.client, r.idempotency_key) r.client, r.idempotency_key, r.request_id, r.index,"
+    " r.body, e.entry, p.expiry_id, p.sealed"
     " FROM unnest(CAST(:clients AS uuid[]), CAST(:keys AS bytea[])) AS asked (client, idempotency_key)"
     " JOIN access_log.request r ON r.client = asked.client AND r.idempotency_key = asked.idempotency_key"
     " AND r.log = :log AND r.time > :since"
@@ -39,12 +39,19 @@ _EARLIER = text(
     " JOIN access_log.payload p ON p.log = r.log AND p.index = r.index"
     " ORDER BY r.client, r.idempotency_key, r.index DESC"
 )
+_BY_IDS = text(
+    "SELECT r.request_id, r.index, r.body, e.entry, p.expiry_id, p.sealed FROM access_log.request r"
+    " JOIN access_log.entry e ON e.log = r.log AND e.index = r.index"
+    " JOIN access_log.payload p ON p.log = r.log AND p.index = r.index"
+    " WHERE r.log = :log AND r.request_id = ANY(:ids)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierRequest:
-    """A request under the same idempotency key: its entry, what it asked, its sealed payload."""
+    """A request that has an entry: where, what it asked, its sealed payload."""
 
+    request_id: UUID
     index: int
     body: bytes
     entry: bytes
@@ -87,4 +94,10 @@ async def earlier(
             "since": since,
         },
     )
-    return {(row[0], row[1]): EarlierRequest(row[2], row[3], row[4], row[5], row[6]) for row in rows}
+    return {(row[0], row[1]): EarlierRequest(*row[2:]) for row in rows}
+
+
+async def by_ids(connection: AsyncConnection, log: int, ids: Sequence[UUID]) -> dict[UUID, EarlierRequest]:
+    """Which of these requests have an entry whose payload is kept."""
+    rows = await connection.execute(_BY_IDS, {"log": log, "ids": list(ids)})
+    return {row[0]: EarlierRequest(*row) for row in rows}

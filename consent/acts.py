@@ -16,6 +16,8 @@ from consent.errors import InvalidError
 from consent.mandates import Ground, Right
 
 _Text = Annotated[str, Meta(min_length=1, max_length=2000)]
+_Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,63}\Z")]
+_Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 _Names = Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=100)]
 
 
@@ -204,7 +206,7 @@ class AppointGuardian(_Act, frozen=True, kw_only=True, tag="appoint-guardian"):
     ground: Ground
     rights: Annotated[tuple[Right, ...], Meta(min_length=1, max_length=len(Right))] = tuple(Right)
     until: Annotated[datetime, Meta(tz=True)]
-    document_sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    document_sha256: _Sha256
 
 
 class EndGuardian(_Act, frozen=True, kw_only=True, tag="end-guardian"):
@@ -214,6 +216,35 @@ class EndGuardian(_Act, frozen=True, kw_only=True, tag="end-guardian"):
     person: UUID
     mandate: UUID
     reason: _Text
+
+
+class MergePersons(_Act, frozen=True, kw_only=True, tag="merge-persons"):
+    """Joins two identities that were found to be one person's (merging.py).
+
+    Attributes:
+        person: one of the two, by the id that a registrar learns by naming them (statements.py).
+        other: the other one.
+        reason: a code, for instance `number-replaced`; it stands in the streams of both.
+        document_sha256: of what shows that they are one.
+    """
+
+    person: UUID
+    other: UUID
+    reason: _Code
+    document_sha256: _Sha256
+
+
+class SplitPerson(_Act, frozen=True, kw_only=True, tag="split-person"):
+    """Takes one identity out of those it was joined with.
+
+    Attributes:
+        reason: a code, for instance `merged-wrongly`.
+        document_sha256: of what shows that it is another person's.
+    """
+
+    person: UUID
+    reason: _Code
+    document_sha256: _Sha256
 
 
 class DropOrder(_Act, frozen=True, kw_only=True, tag="drop-order"):
@@ -228,7 +259,7 @@ RegisterAct = (
     AdmitBody | CertifyBody | NarrowBody | AmendBody | ReplaceKeys
     | SuspendBody | ReinstateBody | StrikeOffBody | MarkBody | DecideAppeal
     | AddOfficer | EndOfficer | AddBasis | EndBasis | AddRegistrar | EndRegistrar | ErasePerson
-    | AppointGuardian | EndGuardian
+    | AppointGuardian | EndGuardian | MergePersons | SplitPerson
 )  # fmt: skip
 Act = RegisterAct | DropOrder
 _DECODER: msgspec.json.Decoder[Act] = msgspec.json.Decoder(Act)

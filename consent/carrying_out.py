@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log.log import Writing
-from consent import acts, bases, bodies, body_keys, body_scope, conduct, guardians, registrars, terms
+from consent import acts, bases, bodies, body_keys, body_scope, conduct, guardians, merging, registrars, terms
 from consent.acts import Act, RegisterAct
 from consent.bases import NewBasis
 from consent.bodies import Contact, NewBody, NewOfficer
@@ -20,6 +20,7 @@ from consent.conduct import Finding
 from consent.errors import InvalidError, StateError, UnknownError
 from consent.guardians import NewGuardian
 from consent.journal import Actor, write_register_event
+from consent.merging import Grounds, Joined
 from consent.oauth.errors import KeysNotFetchedError
 from consent.oauth.jwks_uri import PublishedKeys
 from consent.permit import Person
@@ -38,6 +39,7 @@ class Nameable:
         purposes: of the catalogue, like the three behind it.
         jurisdiction: of the catalogue.
         person: finds a person by their id; None where there is nobody.
+        joined: which identities are one person's.
     """
 
     purposes: Collection[str]
@@ -46,6 +48,7 @@ class Nameable:
     categories: Collection[str]
     jurisdiction: str
     person: Callable[[AsyncConnection, UUID], Awaitable[Person | None]]
+    joined: Joined
 
     def require(self, stated: Collection[str], known: Collection[str], what: str) -> None:
         """Refuses a code the catalogue does not hold.
@@ -76,6 +79,13 @@ async def carry_out(writing: Writing, act: RegisterAct, actor: Actor, nameable: 
         return act.person
     if isinstance(act, acts.AppointGuardian | acts.EndGuardian):
         return await _guardian(writing, act, actor, nameable)
+    if isinstance(act, acts.MergePersons | acts.SplitPerson):
+        grounds = Grounds(actor, act.reason, act.document_sha256)
+        if isinstance(act, acts.MergePersons):
+            await merging.merge(writing, nameable.joined, act.person, act.other, grounds)
+        else:
+            await merging.split(writing, nameable.joined, act.person, grounds)
+        return act.person
     return await _other(writing, act, actor, nameable)
 
 
@@ -183,6 +193,9 @@ async def _guardian(
     guardian = await nameable.person(writing.connection, act.guardian)
     if guardian is None:
         raise UnknownError("the vault knows nobody under this id: name the guardian first")
+    joined = await nameable.joined.members(writing.connection, act.person)
+    if any(one.subject_id == act.guardian for one in joined[1:]):
+        raise InvalidError("nobody is their own guardian, under another number neither")
     new = NewGuardian(act.ground, frozenset(act.rights), act.until, bytes.fromhex(act.document_sha256))
     return await guardians.appoint(writing, person, guardian, new, actor)
 

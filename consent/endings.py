@@ -5,7 +5,7 @@ The numbers are part of the format: none is ever given another meaning. Whoever 
 """
 
 from enum import IntEnum
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,6 +26,13 @@ class Kind(IntEnum):
     MANDATE_ENDED = 10
     PERSON_ERASED = 11
     PERSON_ERASED_WITH_LOG = 12
+    PERSONS_MERGED = 13
+    PERSON_SPLIT = 14
+
+
+def joining_of(subject_id: UUID) -> UUID:
+    """The object of an ending that is about whom an identity is joined with: no other kind is about that."""
+    return uuid5(subject_id, "joined")
 
 
 _STANDING = text(
@@ -47,6 +54,11 @@ _STANDING = text(
     " subject_id FROM consent.erasure"
 )
 
+_SPLIT = text(
+    "SELECT subject_id FROM (SELECT DISTINCT ON (subject_id) subject_id, joined FROM consent.merge_event"
+    " ORDER BY subject_id, number DESC) AS newest WHERE NOT joined"
+)
+
 
 async def standing(connection: AsyncConnection) -> list[tuple[Kind, UUID, UUID]]:
     """Everything that is ended in the registers now: its kind, what it is about, and whose it is."""
@@ -66,4 +78,6 @@ async def standing(connection: AsyncConnection) -> list[tuple[Kind, UUID, UUID]]
             "with_log": Kind.PERSON_ERASED_WITH_LOG,
         },
     )
-    return [(Kind(kind), of, subject) for kind, of, subject in rows]
+    found = [(Kind(kind), of, subject) for kind, of, subject in rows]
+    apart = await connection.scalars(_SPLIT)
+    return found + [(Kind.PERSON_SPLIT, joining_of(subject), subject) for subject in apart]

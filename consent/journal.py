@@ -7,7 +7,7 @@ under the log's head lock, so a change, its document and its entry stand or fall
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from access_log.entry import EntryType
@@ -35,6 +35,19 @@ class Actor:
         """The person themselves."""
         return cls(f"subject:{subject_id}", "subject")
 
+    @property
+    def elsewhere(self) -> "Actor":
+        """The same actor in the stream of an identity that is joined with the person's (RULES 13).
+
+        The person has a role of its own there: should they be two after all, each reads who acted.
+        """
+        if self.role != "subject":
+            return self
+        return replace(self, name=f"subject:{self.name.removeprefix('subject:')}", role=JOINED)
+
+
+JOINED = "joined identity"
+"""Role of the person under another of their identities."""
 
 VAULT = Actor("creditvault", "vault")
 """Whom the log names where nobody acted but time."""

@@ -21,7 +21,7 @@ from access_log.log import Event, Writing
 from access_log.payload import Payload
 from consent.endings import Kind
 from consent.errors import InvalidError, StateError, UnknownError
-from consent.journal import Actor, digest, to_json
+from consent.journal import JOINED, Actor, digest, to_json
 from consent.permit import Person
 from consent.tables import mandate
 
@@ -181,7 +181,7 @@ async def end(writing: Writing, person: Person, mandate_id: UUID, actor: Actor) 
     if not standing.stands(writing.now):
         raise StateError("this mandate does not stand")
     of_registrars = standing.kind is Relation.GUARDIAN
-    if of_registrars and actor.role in ("subject", "representative"):
+    if of_registrars and actor.role in ("subject", JOINED, "representative"):
         raise StateError("registrars gave this mandate, and end it: turn to them")
     await writing.connection.execute(update(mandate).where(of_this).values(ended_at=writing.now))
     _write(writing, person, standing, "guardian.ended" if of_registrars else "mandate.ended", actor)

@@ -11,7 +11,7 @@ from consent.permit import QueryRequest, Route
 
 
 def delayed_notice(
-    request: QueryRequest, authorization: AuthorizationFacts, now: datetime
+    request: QueryRequest, authorization: AuthorizationFacts, now: datetime, *, known_case: bool = False
 ) -> DelayedNotice | None:
     """The delay under which a query stands; None where its person is told at once.
 
@@ -22,10 +22,11 @@ def delayed_notice(
         request: the query.
         authorization: the authorization it names, as it stands now.
         now: the moment of the entry.
+        known_case: whether there is a case under it about the person or an identity joined with theirs.
     """
     notice = authorization.notice
     if request.token.route is not Route.STATUTORY or request.subject_id is None or notice is None:
         return None  # (10.1), (10.2)
-    if authorization.body_id != request.body_id or not authorization.names_subject:
+    if authorization.body_id != request.body_id or not (authorization.names_subject or known_case):
         return None  # (10.3)
     return notice if now < notice.until else None  # (10.4)

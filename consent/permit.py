@@ -74,6 +74,7 @@ class QueryRequest:
         subject_hash: keyed hash of the identifier in the request, made like the token's.
         subject_id: the person found under that identifier; None when nobody was.
         token: what the access token carries.
+        joined: the other identities of that person (RULES 13).
     """
 
     body_id: UUID
@@ -84,6 +85,7 @@ class QueryRequest:
     subject_hash: bytes
     subject_id: UUID | None
     token: TokenGrant
+    joined: frozenset[UUID] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,10 @@ def authorization_reaches_the_person(inquiry: Inquiry) -> bool:
 def person_consented(inquiry: Inquiry) -> bool:
     """The person asked about, the one the token names and the one who consented are the same."""
     # A person nobody knows (None) and another person than the one who consented fail alike.
-    return inquiry.state.consent.subject_id == inquiry.request.subject_id == inquiry.request.token.subject_id
+    request, consented = inquiry.request, inquiry.state.consent.subject_id
+    if consented != request.token.subject_id:
+        return False
+    return consented == request.subject_id or consented in request.joined
 
 
 @_rule("4.4", "No case reference is stated. State this body's own reference of the case.")

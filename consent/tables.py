@@ -8,6 +8,7 @@ person: they lead their primary keys with `subject_id`.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -343,6 +344,26 @@ erasure = Table(
     Column("with_log", Boolean, nullable=False),
     Column("erased_at", DateTime(timezone=True), nullable=False),
     Column("certificate", Text, comment="JWS compact; null where it was done once more after a restore"),
+)
+
+# Which identities were found to be one person's, and which of them were taken apart again (merging.py).
+merge_event = Table(
+    "merge_event",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("event", Text, nullable=False),
+    Column("others", ARRAY(Uuid), nullable=False, comment="whom it was joined with, or taken apart from"),
+    Column("joined", Boolean, nullable=False, comment="whether it is joined with anybody from then on"),
+    Column("order_id", Uuid, comment="null where an operator did it while the vault was set up"),
+    Column("reason", Text, nullable=False),
+    Column("document_hash", LargeBinary, comment="SHA-256; null where it was done once more after a restore"),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("entry_index", BigInteger, nullable=False, comment="of its entry in this identity's stream"),
+    CheckConstraint("number > 0", name="number"),
+    CheckConstraint("event = 'split' OR (event = 'merged' AND joined)", name="event"),
+    CheckConstraint("cardinality(others) > 0 AND subject_id <> ALL (others)", name="others"),
+    CheckConstraint("octet_length(document_hash) = 32", name="document_hash"),
 )
 
 register_event = Table(

@@ -176,6 +176,7 @@ def _answer(answer: Answer) -> dict[str, object]:
         },
         "receipt": answer.proof.receipt,
         "opening": answer.proof.opening,
+        "companions": [{"receipt": each.receipt, "opening": each.opening} for each in answer.companions],
     }
 
 

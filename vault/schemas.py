@@ -63,6 +63,7 @@ _ANSWER: JsonDict = {
     },
     "receipt": _RECEIPT,
     "opening": {"v": 1, "type": 1, "blind": "…", "attributes": []},
+    "companions": [],
 }
 _SUBMISSIONS: JsonDict = {
     "enrolled": 1,
@@ -194,6 +195,13 @@ class UseConditionsOut(BaseModel):
     retention_days: int | None
 
 
+class LogProofOut(BaseModel):
+    """One entry of the log that states a query."""
+
+    receipt: str
+    opening: dict[str, Any]
+
+
 class QueryOut(BaseModel):
     """A permitted query. An unknown person, no record and nothing displayable are the same empty list."""
 
@@ -205,6 +213,10 @@ class QueryOut(BaseModel):
     receipt: str = Field(description="A C2SP tlog-proof: this query stands in the log. Keep it.")
     opening: dict[str, Any] = Field(
         description="What the log entry committed to, as far as the body may see."
+    )
+    companions: list[LogProofOut] = Field(
+        description="The same of the query's entries in the streams of other identities of the person whose "
+        "records were opened (RULES 13.2). Keep them, too."
     )
 
 

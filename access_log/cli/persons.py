@@ -131,7 +131,7 @@ def _gap_found(gap: Gap) -> JSON:
 
 
 def _stream_words(number: int, stream: StreamReport) -> str:
-    name = "Your own stream"
+    name = "Your own stream" if number == 1 else f"Stream {number}, your own under another identity"
     if stream.kind is Kind.COVERT:
         name = f"Stream {number}, of the case {plain(stream.court_reference or '')}"
     months = list(stream.months)

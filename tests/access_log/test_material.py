@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from access_log.checkpoint import MAX_NOTE
 from access_log.errors import FormatError
-from access_log.material import MAX_MATERIAL, read_material
+from access_log.material import MAX_MATERIAL, Kind, read_material
 from tests.access_log.persons import ANN, CASE, Persons, at
 
 
@@ -65,6 +65,7 @@ STREAM = ("streams", 0)
         (_set(("retention_years",), 5.0), "retention_years is no number"),
         (_set(("streams",), []), "the person's own and then"),
         (lambda plain: plain["streams"].reverse(), "the person's own and then"),
+        (lambda plain: plain["streams"].append(plain["streams"][0]), "the person's own and then"),
         (_set(("streams",), [1]), "stream 1 of the material does not have"),
         (_set((*STREAM, "kind"), "system"), "no known kind"),
         (_set((*STREAM, "court_reference"), "x"), "exactly if it is covert"),
@@ -85,6 +86,13 @@ def test_anything_else_is_refused_in_words(change: Callable[[Any], object], word
     change(plain)
     with pytest.raises(FormatError, match=words):
         read_material(json.dumps(plain).encode())
+
+
+def test_several_identities_of_one_person_have_each_a_stream_of_their_own() -> None:
+    plain = json.loads(RAW)
+    plain["streams"].insert(0, plain["streams"][0])
+    read = read_material(json.dumps(plain).encode())
+    assert [each.kind for each in read.streams][:3] == [Kind.PERSON, Kind.PERSON, Kind.COVERT]
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"\xff", b"1" * 5000, b'{"v":NaN}', b"[" * 100_000])

@@ -463,3 +463,20 @@ def test_rules_md_marks_the_routes_as_the_code_asks_them() -> None:
         written = re.findall(rf"^- \*\*([1-7]\.\d+)\*\*(?! \((?!{letter}))", text, re.MULTILINE)
         coded = [rule.number for rule in consent.decide._QUERY_RULES[route]]
         assert written == coded
+
+
+def test_a_consent_is_the_persons_under_each_of_their_numbers_and_nobody_elses() -> None:
+    """RULES 13.3."""
+    asked = BANK_ASKS.asking(subject_id=OTHER)
+    assert decided(asked) != decided(BANK_ASKS)
+    consented = BANK_ASKS.request.subject_id
+    assert consented is not None
+    assert isinstance(decided(BANK_ASKS.asking(subject_id=OTHER, joined=frozenset({consented}))), Permit)
+    for elsewhere in (
+        asked.asking(joined=frozenset({UUID(int=77)})),
+        BANK_ASKS.asking(joined=frozenset({OTHER})).with_token(subject_id=OTHER),
+        BANK_ASKS.asking(joined=frozenset({OTHER})).with_part("consent", subject_id=OTHER),
+    ):
+        refused = decided(elsewhere)
+        assert isinstance(refused, Refusal)
+        assert refused.rule == "RULES 4.3"

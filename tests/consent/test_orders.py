@@ -23,11 +23,13 @@ from consent.handing_in import HandedIn, hand_in
 from consent.journal import digest
 from consent.permit import Person
 from consent.statements import Agreement, Asking, Order, content_digest, read_statement
+from tests.consent.joined import Groups
 from tests.consent.logged import document, newest, payloads
 from tests.consent.registers import OPERATOR, Registered, Signatory, jwks, person, register_all, registrar
 
 VAULT = "https://vault.example"
-PEOPLE: dict[UUID, Person] = {}
+JOINED = Groups()
+PEOPLE = JOINED.people
 
 
 async def found(_connection: AsyncConnection, subject_id: UUID) -> Person | None:
@@ -35,7 +37,13 @@ async def found(_connection: AsyncConnection, subject_id: UUID) -> Person | None
 
 
 NAMEABLE = Nameable(
-    ("credit-granting", "court-enforcement"), ("bank", "court"), ("FIN.type",), ("FIN", "JUD"), "cn", found
+    ("credit-granting", "court-enforcement"),
+    ("bank", "court"),
+    ("FIN.type",),
+    ("FIN", "JUD"),
+    "cn",
+    found,
+    JOINED,
 )
 OTHER = ECKey.generate_key("P-256")
 
@@ -113,6 +121,13 @@ def heavy(
         "add-basis": {
             "code": "law", "title": "Law", "article": "1", "in_force_from": "2024-01-01",
             "purposes": ["court-enforcement"], "categories": ["FIN"],
+        },
+        "merge-persons": {
+            "person": str(people[0]), "other": str(people[1]), "reason": "number-replaced",
+            "document_sha256": "ab" * 32,
+        },
+        "split-person": {
+            "person": str(people[1]), "reason": "merged-wrongly", "document_sha256": "cd" * 32,
         },
         "appoint-guardian": {
             "person": str(people[0]), "guardian": str(people[1]), "ground": "minor",

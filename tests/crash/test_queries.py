@@ -5,19 +5,29 @@ consent was counted twice or given twice.
 """
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 
 from access_log.entry import EntryType
+from consent import merging
+from consent.merging import Grounds
+from consent.permit import Person
+from demo.cast import OPERATOR
 from tests.crash import killer
 from tests.crash.commands import KILLER
 from tests.crash.forking import ForkedServer
-from tests.crash.load import Load, prepare
-from tests.flows.audit import check_answers, check_uses, check_whole, verify_published
+from tests.crash.load import STATUTORY_PERSONS, Load, prepare
+from tests.flows.audit import Logged, check_answers, check_uses, check_whole, verify_published
 from tests.flows.serving import Server
 from tests.flows.world import World
+from vault.records.companions import RULE as COMPANION
+from vault.records.joining import JoinedSubjects
+
+JOINED = STATUTORY_PERSONS[:2]
+"""Two numbers that are one person's: their queries stand in two streams, or in none."""
 
 # Steps that are passed once a batch die in the sixth; those passed once a query, in the middle of a batch.
 ONCE_A_TILE = ("before-tiles", "after-tiles")
@@ -43,6 +53,7 @@ async def _killed_at(world: World, tmp_path: Path, step: str) -> None:
         await server.start([*KILLER, step, str(nth), str(armed), "serve"])
         async with server.http() as http:
             load = await prepare(world, http)
+            await join(world, JOINED[0], JOINED[1])
             armed.touch()
             await load.run()
         assert await server.ended() == -signal.SIGKILL, f"{step} was never reached"
@@ -74,9 +85,36 @@ async def _check(world: World, server: Server, load: Load) -> None:
     for one, index in zip(proven, indexes, strict=True):
         expected = EntryType.QUERY_PERMITTED if one.permitted else EntryType.QUERY_REFUSED
         assert logged[index].entry.type is expected
+    _check_companions(await world.person(JOINED[0]), await world.person(JOINED[1]), logged)
     standing = await check_uses(vault, logged)
     answered = load.permitted_entries()
     for grant in load.grants:
         assert answered[grant.grant_id] <= standing[grant.grant_id]
         if grant.max_uses is not None:
             assert standing[grant.grant_id] <= grant.max_uses
+
+
+async def join(world: World, one: int, other: int) -> None:
+    """Two invented persons turn out to be one."""
+    first, second = [(await world.person(n)).subject_id for n in (one, other)]
+    grounds = Grounds(OPERATOR, "number-replaced", "ab" * 32)
+    async with world.log.writing() as writing:
+        await merging.merge(writing, JoinedSubjects(), first, second, grounds)
+
+
+def _check_companions(one: Person, other: Person, logged: Sequence[Logged]) -> None:
+    """A permitted query about either opened the records of both, and stands in both streams."""
+    ids = {str(one.subject_id), str(other.subject_id)}
+    stated = [
+        each
+        for each in logged
+        if each.entry.type is EntryType.QUERY_PERMITTED and each.values["subject"] in ids
+    ]
+    companions = [each for each in stated if each.values["reason"] == COMPANION]
+    assert len(stated) == 2 * len(companions) > 0
+    for each in companions:
+        query = logged[each.index - 1].values
+        assert (query["request_digest"], query["reason"]) == (each.values["request_digest"], None)
+        assert {query["subject"], each.values["subject"]} == ids
+        (ours,), (theirs,) = query["record_versions"], each.values["record_versions"]
+        assert ours[0] != theirs[0]

@@ -24,6 +24,7 @@ from access_log.payload import Payload, check_opening
 from access_log.receipt import verify_receipt
 from tests.flows.serving import ROOT
 from vault.crypto.errors import CryptoError
+from vault.records.companions import RULE as COMPANION
 from vault.server.assembly import Vault
 
 _ENTRIES = text(
@@ -121,7 +122,11 @@ async def check_uses(vault: Vault, logged: Sequence[Logged]) -> Counter[UUID]:
     """
     settled = [one.values["query"] for one in logged if one.entry.type is EntryType.NOT_RELEASED]
     assert len(set(settled)) == len(settled), "a query was taken back twice"
-    permitted = [one for one in logged if one.entry.type is EntryType.QUERY_PERMITTED]
+    stated = [one for one in logged if one.entry.type is EntryType.QUERY_PERMITTED]
+    companions = [one for one in stated if one.values["reason"] == COMPANION]
+    of_companions = {one.leaf.hex() for one in companions}
+    permitted = [one for one in stated if one not in companions]
+    settled = [one for one in settled if one not in of_companions]
     assert set(settled) <= {one.leaf.hex() for one in permitted}, "what was taken back was never permitted"
     standing = Counter(UUID(one.values["basis"]) for one in permitted if one.leaf.hex() not in settled)
     async with vault.engine.connect() as connection:
@@ -137,21 +142,22 @@ async def check_uses(vault: Vault, logged: Sequence[Logged]) -> Counter[UUID]:
 
 
 def check_answers(vault: Vault, answers: Sequence[Mapping[str, Any]], logged: Sequence[Logged]) -> list[int]:
-    """The receipt of every answer verifies, its tree is the log's, and its entry stands where it says.
+    """The receipts of every answer verify, their tree is the log's, and each entry stands where it says.
 
     Returns:
         The index of each answer's entry.
     """
     key = VerifierKey.parse(vault.log.key.verifier_key())
-    verified = [verify_receipt(answer["receipt"], [key]) for answer in answers]
+    proofs = [*answers, *(each for answer in answers for each in answer.get("companions", ()))]
+    verified = [verify_receipt(proof["receipt"], [key]) for proof in proofs]
     roots = _roots(logged, {one.checkpoint.size for one in verified})
-    for answer, one in zip(answers, verified, strict=True):
+    for answer, one in zip(proofs, verified, strict=True):
         stands = logged[one.index]
         assert stands.entry == one.entry, f"entry {one.index} is not the one that was answered"
         opened = check_opening(stands.entry, answer["opening"])
         assert opened["basis"] == stands.values["basis"]
         assert roots[one.checkpoint.size] == one.checkpoint.root, "the receipt's tree is not the log's"
-    return [one.index for one in verified]
+    return [one.index for one in verified[: len(answers)]]
 
 
 def _roots(logged: Sequence[Logged], sizes: set[int]) -> dict[int, bytes]:

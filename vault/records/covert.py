@@ -111,6 +111,16 @@ async def stream_of(
     return stream
 
 
+async def any_under(
+    connection: AsyncConnection, authorization_id: UUID, subject_ids: Collection[UUID]
+) -> bool:
+    """Whether there is a case under this authorization about any of these identities."""
+    found = select(covert_case.c.stream_id).where(
+        covert_case.c.authorization_id == authorization_id, covert_case.c.subject_id.in_(subject_ids)
+    )
+    return (await connection.execute(found.limit(1))).first() is not None
+
+
 async def disclosed_to(connection: AsyncConnection, subject_id: UUID) -> list[DisclosedCase]:
     """The covert cases a person was told of, the oldest first."""
     rows = await connection.execute(

@@ -6,7 +6,8 @@ For a batch of queries that arrived within a few milliseconds, in one transactio
     2  persons, sealed records and live state are read: all see the same moment
     3  the proofs are recorded; a repeated one or a revoked token is turned away without an entry, and so
        is who asks too fast
-    4  each query is decided, charged and put in line as an entry, with the exact record versions to open
+    4  each query is decided, charged and put in line as an entry, with the exact record versions to open,
+       and its companions behind it (companions.py)
     5  commit, sign, raise the outside lock                (access_log.log)
     6  only now are keys unwrapped and the permitted fields opened
 
@@ -17,7 +18,7 @@ type 10 follows that says so and gives the use back.
 import asyncio
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
@@ -25,17 +26,18 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import requests
 from access_log.batch import Batcher
 from access_log.entry import Entry, EntryType
-from access_log.errors import AccessLogError, LogStateError
+from access_log.errors import AccessLogError
 from access_log.log import NOT_FOUND_STREAM, Event, Log, RequestMark, Writing
 from access_log.payload import Party, Payload
 from access_log.requests import EarlierRequest
 from consent import state
 from consent.decide import decide
-from consent.facts import State
+from consent.facts import DelayedNotice, State
 from consent.notice import delayed_notice
 from consent.oauth.replay import record_proofs, revoked
 from consent.permit import Permit, QueryRequest, Refusal
@@ -43,7 +45,8 @@ from consent.rates import Rates
 from vault.catalogue.catalogue import Catalogue
 from vault.crypto.errors import CryptoError
 from vault.records import covert, store
-from vault.records.choose import NOTHING, Choice, category_of, choose, opened_versions
+from vault.records.choose import NOTHING, Choice, category_of, choose
+from vault.records.companions import Companion, companion_id, earlier_companions, versions_of
 from vault.records.flags import raise_flags
 from vault.records.keys import VaultKeys
 from vault.records.neighbours import Neighbours
@@ -98,6 +101,7 @@ class _Pending:
     position: int | None = None
     entry: int | None = None
     proof: LogProof | None = None
+    companions: list[Companion] = field(default_factory=list)
     opened: Opened = ()
     failure: CryptoError | AccessLogError | None = None
 
@@ -109,11 +113,13 @@ class _Pending:
         return self.found.person.stream_id if self.found is not None else NOT_FOUND_STREAM
 
     @property
-    def wanted(self) -> Wanted | None:
-        """What is to be opened, if anything is."""
-        if self.found is None or self.entry is None or not self.choice.opened:
-            return None
-        return Wanted(self.found.person.subject_id, self.found.wrapped_key, self.choice.opened, self.entry)
+    def wanted(self) -> list[Wanted]:
+        """What is to be opened, of each identity."""
+        own: list[Wanted] = []
+        if self.found is not None and self.entry is not None and self.choice.opened:
+            subject_id = self.found.person.subject_id
+            own = [Wanted(subject_id, self.found.wrapped_key, self.choice.opened, self.entry)]
+        return own + [wanted for one in self.companions if (wanted := one.wanted) is not None]
 
     @property
     def owed(self) -> list[Unreleased]:
@@ -121,7 +127,14 @@ class _Pending:
         if self.charge is None:
             return []
         query, person = self.query, self.request.subject_id
-        return [Unreleased(query.request_id, query.body_id, person, self.stream, self.charge)]
+        return [
+            Unreleased(query.request_id, query.body_id, person, self.stream, self.charge),
+            # Charged once: with a companion nothing is given back.
+            *(
+                Unreleased(one.request_id, query.body_id, one.subject_id, one.stream, state.Charge())
+                for one in self.companions
+            ),
+        ]
 
 
 class Disclosure:
@@ -210,6 +223,11 @@ class Disclosure:
                 one.proof = LogProof(writing.receipts[one.position], dict(opening))
                 one.entry = writing.indexes[one.position]
                 self._watch(one, writing.indexes[one.position])
+            for companion in one.companions:
+                if companion.position is not None:
+                    opening = writing.payloads[companion.position].opening(Party.BODY)
+                    companion.proof = LogProof(writing.receipts[companion.position], dict(opening))
+                    companion.entry = writing.indexes[companion.position]
         return await self._release(pending)
 
     async def _known_by(self, queries: Sequence[Query]) -> list[_Asked]:
@@ -278,7 +296,7 @@ class Disclosure:
         await requests.take_over(
             connection,
             self._log.number,
-            {one.earlier.index: one.query.request_id for one in pending if one.earlier and one.proof},
+            {index: request_id for one in pending for index, request_id in _taken_over(one)},
         )
 
     async def _check_credentials(self, writing: Writing, pending: Sequence[_Pending]) -> None:
@@ -309,15 +327,18 @@ class Disclosure:
             asked = await self._known_by([one.query for one in asked])
         categories = {category_of(each) for one in asked for each in one.query.fields}
         found = await store.find(writing.connection, [one.place for one in asked], sorted(categories))
-        return [
-            _Pending(
-                one.query,
-                one.query.request(one.subject_hash, found[one.place].person if one.place in found else None),
-                found.get(one.place),
-                one.mark,
+        pending = []
+        for one in asked:
+            person = found.get(one.place)
+            request = (
+                one.query.request(one.subject_hash, None)
+                if person is None
+                else one.query.request(
+                    one.subject_hash, person.person, [each.person.subject_id for each in person.others]
+                )
             )
-            for one in asked
-        ]
+            pending.append(_Pending(one.query, request, person, one.mark))
+        return pending
 
     async def _find_repeats(self, writing: Writing, pending: Sequence[_Pending]) -> None:
         """Which queries repeat one that was permitted under the same idempotency key."""
@@ -358,16 +379,43 @@ class Disclosure:
             one.charge = live.charge(one.request)
             records = one.found.records if one.found is not None else []
             one.choice = self._choose(writing, one, one.decision, records)
-        await self._find_case(writing, facts, one)
-        one.position = writing.add(self._event(one))
-
-    async def _find_case(self, writing: Writing, facts: State, one: _Pending) -> None:
-        """Finds the covert case a query belongs to, if a court delayed its notice (RULES 10)."""
-        notice = delayed_notice(one.request, facts.authorization, writing.now)
+        notice = await self._notice(writing, facts, one)
         if notice is not None and one.found is not None:
             one.covert_stream = await covert.stream_of(
                 self._log, writing, one.found.person, one.request, notice
             )
+        event = self._event(one)
+        one.position = writing.add(event)
+        if isinstance(one.decision, Permit) and one.found is not None:
+            await self._accompany(writing, one, one.decision, notice, event.payload)
+
+    async def _notice(self, writing: Writing, facts: State, one: _Pending) -> DelayedNotice | None:
+        """The delay of notice that a court ordered for this query, if there is one (RULES 10)."""
+        authorization = facts.authorization
+        known_case = False
+        if authorization.notice is not None and not authorization.names_subject and one.found is not None:
+            known_case = await covert.any_under(
+                writing.connection,
+                one.request.token.grant_id,
+                [one.found.person.subject_id, *one.request.joined],
+            )
+        return delayed_notice(one.request, authorization, writing.now, known_case=known_case)
+
+    async def _accompany(
+        self, writing: Writing, one: _Pending, permit: Permit, notice: DelayedNotice | None, query: Payload
+    ) -> None:
+        """Puts a companion in line for each joined identity of which records are opened (RULES 13.2)."""
+        for other in one.found.others if one.found is not None else ():
+            choice = self._choose(writing, one, permit, other.records)
+            if not choice.opened:
+                continue
+            stream = other.person.stream_id
+            if notice is not None:
+                stream = await covert.stream_of(self._log, writing, other.person, one.request, notice)
+            request_id = companion_id(one.query.request_id, other.person.subject_id)
+            companion = Companion(other, choice, request_id, stream)
+            companion.position = writing.add(companion.event(query, one.query.body_id))
+            one.companions.append(companion)
 
     def _choose(
         self,
@@ -381,22 +429,31 @@ class Disclosure:
 
     async def _repeat(self, writing: Writing, one: _Pending, permit: Permit, earlier: EarlierRequest) -> None:
         """Chooses the record versions the earlier entry names, as far as they may be shown today."""
-        opened = await self._log.sealer.open(earlier.index, earlier.expiry_id, earlier.sealed)
-        if opened is None:
-            raise LogStateError(f"the key of the payload of entry {earlier.index} is gone")
-        payload = Payload.decode(opened)
-        versions = opened_versions(payload.values()["record_versions"])
-        records = (
-            await store.versions(writing.connection, one.found.person.subject_id, versions)
-            if one.found is not None and versions
-            else []
-        )
+        connection, others = writing.connection, [] if one.found is None else one.found.others
+        payload, records = await versions_of(connection, self._log, one.request.subject_id, earlier)
+        for subject_id, before in (
+            await earlier_companions(connection, self._log, earlier.request_id, others)
+        ).items():
+            said, its = await versions_of(connection, self._log, subject_id, before)
+            (found,) = [each for each in others if each.person.subject_id == subject_id]
+            companion = Companion(
+                found,
+                self._choose(writing, one, permit, its),
+                companion_id(one.query.request_id, subject_id),
+                found.person.stream_id,
+                entry=before.index,
+                proof=await self._proof(connection, before, said),
+            )
+            one.companions.append(companion)
         one.choice = self._choose(writing, one, permit, records)
         one.entry = earlier.index
-        one.proof = LogProof(
-            await self._log.receipt(writing.connection, earlier.index, earlier.entry),
-            dict(payload.opening(Party.BODY)),
-        )
+        one.proof = await self._proof(connection, earlier, payload)
+
+    async def _proof(
+        self, connection: AsyncConnection, earlier: EarlierRequest, payload: Payload
+    ) -> LogProof:
+        receipt = await self._log.receipt(connection, earlier.index, earlier.entry)
+        return LogProof(receipt, dict(payload.opening(Party.BODY)))
 
     def _event(self, one: _Pending) -> Event:
         query, decision = one.query, one.decision
@@ -423,19 +480,20 @@ class Disclosure:
     # Step 6. Everything that is opened here stands in an entry that is durable and raised.
 
     async def _release(self, pending: Sequence[_Pending]) -> list[Outcome | Exception]:
-        opening = [one for one in pending if one.wanted is not None and one.failure is None]
+        opening = [(one, wanted) for one in pending if one.failure is None for wanted in one.wanted]
         try:
-            opened = await self._opener.open_all([one.wanted for one in opening if one.wanted is not None])
+            opened = await self._opener.open_all([wanted for _, wanted in opening])
         except BaseException:
             self._owed.add(each for one in pending for each in one.owed)
             raise
-        for one, found in zip(opening, opened, strict=True):
-            if isinstance(found, CryptoError):
-                _events.critical("record_does_not_open", exc_info=found)
+        for (one, _), found in zip(opening, opened, strict=True):
+            if not isinstance(found, CryptoError):
+                one.opened += found
+                continue
+            _events.critical("record_does_not_open", exc_info=found)
+            if one.failure is None:
                 self._owed.add(one.owed)
-                one.failure = found
-            else:
-                one.opened = found
+            one.failure = found
         return [_outcome(one) for one in pending]
 
 
@@ -448,4 +506,13 @@ def _outcome(one: _Pending) -> Outcome | Exception:
         raise AssertionError("a query left the log without its proof")
     if isinstance(one.decision, Refusal):
         return Refused(one.decision, one.proof)
-    return Answer(one.opened, one.decision.conditions, one.proof)
+    companions = tuple([each.proof for each in one.companions if each.proof is not None])
+    return Answer(one.opened, one.decision.conditions, one.proof, companions)
+
+
+def _taken_over(one: _Pending) -> list[tuple[int, UUID]]:
+    """Entries that a repeat answers: from now on they are found as its own."""
+    if one.earlier is None or one.proof is None:
+        return []
+    companions = [(each.entry, each.request_id) for each in one.companions if each.entry is not None]
+    return [(one.earlier.index, one.query.request_id), *companions]

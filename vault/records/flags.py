@@ -18,6 +18,7 @@ from access_log.entry import EntryType
 from access_log.log import SYSTEM_STREAM, Event, Log, Writing
 from access_log.payload import Payload
 from access_log.streams import StreamEntry, entries_between
+from vault.records.companions import RULE as COMPANION
 from vault.records.tables import flag
 from vault.records.watch import WINDOW, Flag, Measures, Seen, Watch
 
@@ -136,10 +137,16 @@ class Watching:
         return watch
 
     async def _seen(self, connection: AsyncConnection, first: int, end: int) -> list[Seen]:
-        return [
-            Seen.of(one.index, one.entry.time, one.payload.values())
+        stated = [
+            (one, one.payload.values())
             for one in await entries_between(connection, self._log, first, end)
             if one.entry.type in _QUERIES and one.payload is not None
+        ]
+        # A companion says of the same query that it opened records of another identity, too.
+        return [
+            Seen.of(one.index, one.entry.time, values)
+            for one, values in stated
+            if values["reason"] != COMPANION
         ]
 
 

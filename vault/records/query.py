@@ -39,8 +39,10 @@ class Query:
         """The authenticated client."""
         return self.presented.body_id
 
-    def request(self, subject_hash: bytes, person: Person | None) -> QueryRequest:
-        """What is decided, once it is known whether there is such a person."""
+    def request(
+        self, subject_hash: bytes, person: Person | None, joined: Collection[UUID] = ()
+    ) -> QueryRequest:
+        """What is decided, once it is known whether there is such a person, and who else they are here."""
         return QueryRequest(
             body_id=self.body_id,
             officer_id=self.officer_id,
@@ -50,6 +52,7 @@ class Query:
             subject_hash=subject_hash,
             subject_id=person.subject_id if person is not None else None,
             token=self.token,
+            joined=frozenset(joined),
         )
 
     def asked_digest(self) -> bytes:
@@ -91,11 +94,16 @@ class LogProof:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A permitted query, answered."""
+    """A permitted query, answered.
+
+    Attributes:
+        companions: proofs of its entries in the streams of joined identities (RULES 13.2).
+    """
 
     records: tuple[DisclosedRecord, ...]
     conditions: UseConditions
     proof: LogProof
+    companions: tuple[LogProof, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

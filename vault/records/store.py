@@ -1,6 +1,6 @@
 """Sealed rows in and out of the tables. Only the two doors and the person's own rights import this room."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import accumulate
@@ -39,11 +39,18 @@ class SealedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A person found by blind index, with the current versions of their records."""
+    """A person found by blind index, with the current versions of their records.
+
+    Attributes:
+        joined: shared with the other identities of the same person; None where there are none.
+        others: those, each with their own records.
+    """
 
     person: Person
     wrapped_key: bytes
+    joined: UUID | None = None
     records: list[SealedRecord] = field(default_factory=list)
+    others: "list[Found]" = field(default_factory=list)
 
 
 Place = tuple[str, Blind]
@@ -56,7 +63,8 @@ IDENTITY_MARK = "_scheme"
 """The sealed field that the identity record which the vault itself keeps has, and no other record."""
 
 _FIND = text(
-    "SELECT i.scheme, i.blind, s.subject_id, s.stream_id, s.wrapped_key, r.record_id, r.version, r.category,"
+    "SELECT i.scheme, i.blind, s.subject_id, s.stream_id, s.wrapped_key, s.joined,"
+    " r.record_id, r.version, r.category,"
     " r.furnisher, r.basis, r.display_from, r.display_until, r.how_counted, r.state, r.expiry_id,"
     " r.wrapped_key AS record_key, r.key_check, r.fields, r.sealed, r.created_at"
     " FROM (SELECT DISTINCT scheme, blind FROM unnest(CAST(:schemes AS text[]), CAST(:blinds AS bytea[]))"
@@ -65,6 +73,15 @@ _FIND = text(
     " JOIN vault.subject s ON s.subject_id = i.subject_id"
     " LEFT JOIN vault.record r ON r.subject_id = s.subject_id AND NOT r.superseded"
     " AND r.category = ANY(CAST(:categories AS text[]))"
+)
+_JOINED = text(
+    "SELECT s.subject_id, s.stream_id, s.wrapped_key, s.joined, r.record_id, r.version, r.category,"
+    " r.furnisher, r.basis, r.display_from, r.display_until, r.how_counted, r.state, r.expiry_id,"
+    " r.wrapped_key AS record_key, r.key_check, r.fields, r.sealed, r.created_at"
+    " FROM vault.subject s"
+    " LEFT JOIN vault.record r ON r.subject_id = s.subject_id AND NOT r.superseded"
+    " AND r.category = ANY(CAST(:categories AS text[]))"
+    " WHERE s.joined = ANY(CAST(:groups AS uuid[])) ORDER BY s.subject_id"
 )
 _OWN = text(
     "SELECT r.record_id, r.version, r.category, r.furnisher, r.basis, r.display_from, r.display_until,"
@@ -103,6 +120,12 @@ _RESEAL_RECORDS = text(
 )
 _SUBJECT = text(
     "SELECT subject_id, stream_id, wrapped_key, created_at FROM vault.subject WHERE subject_id = :subject_id"
+)
+_IDENTITIES = text(
+    "SELECT m.subject_id, m.stream_id, m.wrapped_key, m.created_at FROM vault.subject s"
+    " JOIN vault.subject m ON m.subject_id = s.subject_id OR m.joined = s.joined"
+    " WHERE s.subject_id = :subject_id"
+    " ORDER BY m.subject_id <> s.subject_id, m.created_at, m.subject_id"
 )
 
 
@@ -184,7 +207,10 @@ class SubjectRow:
 async def find(
     connection: AsyncConnection, sought: Collection[Place], categories: Sequence[str]
 ) -> dict[Place, Found]:
-    """Persons by place, with their current records of some categories; an unknown one is absent."""
+    """Persons by place, with their current records of some categories; an unknown one is absent.
+
+    Whoever has joined identities is found with these, by a second statement.
+    """
     places = _by_value(sought)
     rows = await connection.execute(
         _FIND,
@@ -199,10 +225,31 @@ async def find(
         place = places[row[0], row[1]]
         one = found.get(place)
         if one is None:
-            one = found[place] = Found(Person(row[2], row[3]), row[4])
-        if row[5] is not None:
-            one.records.append(_record(row[5:]))
+            one = found[place] = Found(Person(row[2], row[3]), row[4], row[5])
+        if row[6] is not None:
+            one.records.append(_record(row[6:]))
+    if groups := {one.joined for one in found.values() if one.joined is not None}:
+        await _find_others(connection, found.values(), groups, categories)
     return found
+
+
+async def _find_others(
+    connection: AsyncConnection, found: Iterable[Found], groups: Collection[UUID], categories: Sequence[str]
+) -> None:
+    """Fills in the other identities of whoever was found and has some."""
+    rows = await connection.execute(_JOINED, {"groups": list(groups), "categories": list(categories)})
+    members: dict[UUID, Found] = {}
+    for row in rows:
+        one = members.setdefault(row[0], Found(Person(row[0], row[1]), row[2], row[3]))
+        if row[4] is not None:
+            one.records.append(_record(row[4:]))
+    for each in found:
+        if each.joined is not None:
+            each.others.extend(
+                one
+                for subject_id, one in members.items()
+                if one.joined == each.joined and subject_id != each.person.subject_id
+            )
 
 
 async def own(connection: AsyncConnection, subject_id: UUID) -> list[SealedRecord]:
@@ -268,6 +315,21 @@ async def subject(connection: AsyncConnection, subject_id: UUID) -> SubjectRow |
     """One person by subject id."""
     row = (await connection.execute(_SUBJECT, {"subject_id": subject_id})).one_or_none()
     return None if row is None else SubjectRow(Person(row[0], row[1]), row[2], row[3])
+
+
+async def identities(
+    connection: AsyncConnection, subject_id: UUID, *, alone: bool = False
+) -> list[SubjectRow]:
+    """One person by subject id, and behind them the identities they are joined with; empty if unknown.
+
+    Args:
+        connection: to the database.
+        subject_id: the identity.
+        alone: whether it is asked about without the others.
+    """
+    rows = await connection.execute(_IDENTITIES, {"subject_id": subject_id})
+    found = [SubjectRow(Person(row[0], row[1]), row[2], row[3]) for row in rows]
+    return found[:1] if alone else found
 
 
 async def known(connection: AsyncConnection, sought: Collection[Place]) -> dict[Place, Known]:

@@ -113,7 +113,9 @@ subject = Table(
     Column("stream_id", LargeBinary, nullable=False, unique=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_now),
     Column("root_version", SmallInteger, nullable=False, comment="of the root key that wrapped it"),
+    Column("joined", Uuid, comment="shared with the other identities of the same person, if it is joined"),
 )
+Index("subject_joined", subject.c.joined, postgresql_where=subject.c.joined.is_not(None))
 
 identifier = Table(
     "identifier",

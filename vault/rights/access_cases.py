@@ -21,7 +21,6 @@ from access_log.payload import Payload
 from consent import terms
 from consent.errors import InvalidError, StateError, UnknownError
 from consent.journal import Actor
-from consent.permit import Person
 from vault.records import subjects
 from vault.records.keys import VaultKeys
 from vault.records.tables import access_case
@@ -89,7 +88,7 @@ class CaseRow:
 
 
 async def open_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access, words: str | None) -> Opened:
-    """Opens a case about one query of the person's list.
+    """Opens a case about one query of the person's list, in the stream in which the query stands.
 
     Args:
         log: the log.
@@ -104,12 +103,9 @@ async def open_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access,
         InvalidError: the words are too long, or cannot be printed.
         AccessLogError: the log cannot append; no case was opened.
     """
-    new = new_case(log, keys, subject_id, access, words)
+    new = new_case(log, keys, access, words)
     async with log.writing() as writing:
-        person = await subjects.read(writing.connection, subject_id)
-        if person is None:
-            raise UnknownError("this person is not known")
-        position = await write_case(writing, log, person, new, Actor(str(subject_id), "subject"))
+        position = await write_case(writing, log, new, Actor(str(subject_id), "subject"))
     # Durable and raised: from here on inspectors may be shown it, and the person may be told so.
     return Opened(new.case_id, writing.receipts[position])
 
@@ -119,16 +115,18 @@ class NewCase:
     """A case about to be opened.
 
     Attributes:
+        identity: in whose stream the query stands.
         entry: index of the query.
         words: what the person says of it, on one line.
     """
 
     case_id: UUID
+    identity: UUID
     entry: int
     words: str | None
 
 
-def new_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access, words: str | None) -> NewCase:
+def new_case(log: Log, keys: VaultKeys, access: Access, words: str | None) -> NewCase:
     """What a case about one query of a person's list would be.
 
     Raises:
@@ -140,16 +138,29 @@ def new_case(log: Log, keys: VaultKeys, subject_id: UUID, access: Access, words:
     said = _said(words)
     # Numbers of entries begin again in each log.
     of_log = b"" if log.number == 1 else log.number.to_bytes(2, "big")
-    (digest,) = keys.keyed_digests([_ID + subject_id.bytes + access.index.to_bytes(8, "big") + of_log])
-    return NewCase(UUID(bytes=digest[:16]), access.index, said)
+    place = access.identity.bytes + access.index.to_bytes(8, "big") + of_log
+    (digest,) = keys.keyed_digests([_ID + place])
+    return NewCase(UUID(bytes=digest[:16]), access.identity, access.index, said)
 
 
-async def write_case(writing: Writing, log: Log, person: Person, new: NewCase, actor: Actor) -> int:
+async def write_case(writing: Writing, log: Log, new: NewCase, actor: Actor) -> int:
     """Opens a case; returns the position of its entry.
 
+    Args:
+        writing: the transaction.
+        log: the log.
+        new: the case.
+        actor: who opens it; the person under whichever identity they are here.
+
     Raises:
+        UnknownError: the person is not known any more.
         StateError: there is a case about it already.
     """
+    person = await subjects.read(writing.connection, new.identity)
+    if person is None:
+        raise UnknownError("this person is not known")
+    if actor.role == "subject" and actor.name != str(person.subject_id):
+        actor = actor.elsewhere
     row = await writing.connection.execute(
         insert(access_case).on_conflict_do_nothing().returning(access_case.c.case_id),
         {

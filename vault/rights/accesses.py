@@ -56,6 +56,7 @@ class Access:
 
     Attributes:
         log: the log it stands in, which may be closed.
+        identity: in whose stream, of the identities of the person.
         index: of the entry in that log.
         kind: static name of what happened.
         body: that acted, if one did.
@@ -69,6 +70,7 @@ class Access:
     """
 
     log: StoredLog = field(repr=False)
+    identity: UUID
     index: int
     time: datetime
     type: EntryType
@@ -119,47 +121,76 @@ KINDS = {
 }
 
 
-async def accesses(connection: AsyncConnection, logs: Sequence[StoredLog], subject_id: UUID) -> list[Access]:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is particular of an entry: in whose stream it stands, and the court that delayed its notice."""
+
+    identity: UUID
+    court_reference: str | None = None
+
+
+async def identities(connection: AsyncConnection, subject_id: UUID, *, alone: bool = False) -> list[UUID]:
+    """Of whose streams a person's accesses are: this identity, then those it is joined with.
+
+    Args:
+        connection: to the vault's database.
+        subject_id: the identity the person is here under.
+        alone: without the others.
+    """
+    rows = await store.identities(connection, subject_id, alone=alone)
+    return [row.person.subject_id for row in rows]
+
+
+async def accesses(
+    connection: AsyncConnection, logs: Sequence[StoredLog], subject_id: UUID, *, alone: bool = False
+) -> list[Access]:
     """All entries about a person, newest first; empty for someone the vault does not know.
 
-    They are those of the person's own stream, and of covert cases that were disclosed to them.
+    They are those of the person's own stream, of covert cases that were disclosed to them, and the same of
+    each identity they are joined with.
 
     Args:
         connection: to the vault's database.
         logs: its logs, the oldest first.
         subject_id: the person.
+        alone: without the identities they are joined with.
 
     Raises:
         CryptoError: a payload was altered or moved.
     """
-    row = await store.subject(connection, subject_id)
-    if row is None:
-        return []
-    cases = await covert.disclosed_to(connection, subject_id)
+    rows = await store.identities(connection, subject_id, alone=alone)
+    own_ids = [row.person.subject_id for row in rows]
+    cases = {each: await covert.disclosed_to(connection, each) for each in own_ids}
     found: list[Access] = []
     for log in reversed(logs):
-        entries = await entries_of(connection, log, row.person.stream_id, row.created_at)
-        delayed: dict[int, str] = {}
-        for case in cases:
-            told_later = await entries_of(connection, log, case.stream_id, case.opened_at)
-            delayed |= {one.index: case.court_reference for one in told_later}
-            entries = sorted([*entries, *told_later], key=lambda one: one.index, reverse=True)
-        found += await _seen(connection, log, subject_id, entries, delayed)
+        entries: list[StreamEntry] = []
+        told: dict[int, _Told] = {}
+        for row in rows:
+            identity = row.person.subject_id
+            own = await entries_of(connection, log, row.person.stream_id, row.created_at)
+            told |= {one.index: _Told(identity) for one in own}
+            entries += own
+            for case in cases[identity]:
+                told_later = await entries_of(connection, log, case.stream_id, case.opened_at)
+                told |= {one.index: _Told(identity, case.court_reference) for one in told_later}
+                entries += told_later
+        entries.sort(key=lambda one: one.index, reverse=True)
+        found += await _seen(connection, log, own_ids, entries, told)
     return found
 
 
 async def _seen(
     connection: AsyncConnection,
     log: StoredLog,
-    subject_id: UUID,
+    own_ids: Sequence[UUID],
     entries: Sequence[StreamEntry],
-    delayed: Mapping[int, str],
+    told: Mapping[int, _Told],
 ) -> list[Access]:
     """Entries of one log as the person sees them."""
     opened = [(one, _details(one)) for one in entries]
     acting = await _bodies(connection, _ids("body", (details for _, details in opened)))
     rested = await _bases(
-        connection, subject_id, _ids("basis", (details for one, details in opened if _is_query(one)))
+        connection, own_ids, _ids("basis", (details for one, details in opened if _is_query(one)))
     )
     places = {leaf_hash(one.entry.encode()).hex(): one.index for one in entries}
     concerned = {one.index: places.get(str(details.get("query"))) for one, details in opened}
@@ -167,6 +198,7 @@ async def _seen(
     return [
         Access(
             log=log,
+            identity=told[one.index].identity,
             index=one.index,
             time=datetime.fromtimestamp(one.entry.time / 1000, UTC),
             type=one.entry.type,
@@ -176,7 +208,7 @@ async def _seen(
             released=one.entry.type is EntryType.QUERY_PERMITTED and one.index not in unreleased,
             concerns=concerned[one.index],
             details=details,
-            court_reference=delayed.get(one.index),
+            court_reference=told[one.index].court_reference,
             opening=one.payload.opening(_PARTY) if one.payload is not None else None,
             raw=one.entry.encode(),
         )
@@ -205,12 +237,12 @@ async def _bodies(connection: AsyncConnection, ids: Collection[UUID]) -> dict[UU
 
 
 async def _bases(
-    connection: AsyncConnection, subject_id: UUID, ids: Collection[UUID]
+    connection: AsyncConnection, own_ids: Sequence[UUID], ids: Collection[UUID]
 ) -> dict[UUID | None, AccessBasis]:
     """What these grants are. A consent of somebody else is none that this person is told of."""
     if not ids:
         return {}
-    own = {one.consent_id: one for one in await consents.of_person(connection, subject_id)}
+    own = {one.consent_id: one for each in own_ids for one in await consents.of_person(connection, each)}
     found: dict[UUID | None, AccessBasis] = {
         each: AccessBasis("consent", since=own[each].granted_at) for each in ids if each in own
     }

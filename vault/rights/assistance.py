@@ -3,7 +3,8 @@
 1  the log's head row is locked
 2  the proof is recorded; a repeated one or a revoked token is turned away without an entry
 3  body, clerk and what the clerk did today are read, and the rules asked
-4  an entry of type 6 in the person's own stream names the clerk as actor and the person as subject
+4  an entry of type 6 in the person's own stream names the clerk as actor and the person as subject, and so
+   does one in that of each identity they are joined with
 5  what is asked for is done in the same transaction, by the function that does it for the person themselves
 6  commit, sign, raise the outside lock               (access_log.log); only then is anything answered
 
@@ -27,7 +28,7 @@ from consent.oauth.protection import Presented
 from consent.oauth.rar import Assistance
 from consent.permit import Person, Refusal
 from vault.catalogue import Catalogue
-from vault.records import subjects
+from vault.records import store, subjects
 from vault.records.identities import Identities, Met
 from vault.records.keys import VaultKeys
 from vault.rights.inspections import require_unspent
@@ -127,8 +128,10 @@ class Desk:
             if refusal is None:
                 person = await self._identities.find_or_add(writing, met)
                 await assisted.count(writing.connection, clerk.officer_id, day, subject_hash)
-                payload = _payload(clerk, officer, what, person, None)
-                position = writing.add(Event(person.stream_id, payload))
+                position = len(writing.events)
+                for row in await store.identities(writing.connection, person.subject_id):
+                    payload = _payload(clerk, officer, what, row.person, None)
+                    writing.add(Event(row.person.stream_id, payload))
                 actor = Actor(f"officer:{clerk.officer_id}", CLERK)
                 try:
                     found = await act(writing, person, actor)

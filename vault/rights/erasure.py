@@ -1,9 +1,10 @@
 """Erasure of a person where the law allows it, by the order of two registrars (`erase-person`).
 
     1  what stands of them is ended: consents, mandates, each as its own entry
-    2  in one transaction under the log's head lock: no legal hold stands, no court delays a notice, no case
-       waits for its answer; then their key, identifiers and records are gone, an entry of type 9
-       (`person.erased`) says so, the certificate is kept, and the act stands beside the outside lock
+    2  in one transaction under the log's head lock: they are joined with no other identity, no legal hold
+       stands, no court delays a notice, no case waits for its answer; then their key, identifiers and records
+       are gone, an entry of type 9 (`person.erased`) says so, the certificate is kept, and the act stands
+       beside the outside lock
     3  the certificate is given out
 
 What the log says of them is kept until its retention ends, or erased too, as ordered. Leaves, chain and every
@@ -37,6 +38,7 @@ from consent.permit import Person
 from consent.record import Signer
 from consent.tables import erasure
 from vault.records import store
+from vault.records.joining import JoinedSubjects
 from vault.records.tables import access_case, covert_case, erased_subject, identifier, record, subject
 from vault.rights.holds import held
 
@@ -102,6 +104,7 @@ async def erase(log: Log, logs: Sequence[StoredLog], signers: Signers, order_id:
         if given is not None:
             return given
         act = await _ordered(connection, order_id)
+        await _require_apart(connection, act.person)
         row = await store.subject(connection, act.person)
         if row is None:
             raise UnknownError("this person is not known")
@@ -172,6 +175,7 @@ async def remove(
     else:
         kept = {"subject_id": subject_id, "stream_id": row.person.stream_id}
         await connection.execute(erased_subject.insert(), kept)
+    await JoinedSubjects().part(connection, subject_id)  # in a restored database they may be joined again
     records = await connection.execute(delete(record).where(record.c.subject_id == subject_id))
     found = await connection.execute(delete(identifier).where(identifier.c.subject_id == subject_id))
     await connection.execute(delete(subject).where(subject.c.subject_id == subject_id))
@@ -244,6 +248,7 @@ async def _require_free(
         StateError: something does.
         UnknownError: there is no such person any more.
     """
+    await _require_apart(connection, act.person)
     kept = await held(connection, logs)
     if act.person in kept.persons:
         raise StateError("a legal hold stands on this person: lift it first (`creditvault hold list`)")
@@ -265,6 +270,16 @@ async def _require_free(
         raise StateError("a case of this person is not answered: answer it first (`creditvault cases list`)")
     if act.log == "erased" and any(found for number, found in own.items() if number != log.number):
         raise StateError("entries about this person stand in a closed log: order it with the log kept")
+
+
+async def _require_apart(connection: AsyncConnection, subject_id: UUID) -> None:
+    """Whoever orders an erasure names one identity: that others stay must have been decided.
+
+    Raises:
+        StateError: it is joined with others.
+    """
+    if len(await store.identities(connection, subject_id)) > 1:
+        raise StateError("this identity is joined with others: have it split off first, then erase each")
 
 
 def _payloads_kept(act: ErasePerson) -> dict[str, Any]:

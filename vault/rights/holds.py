@@ -22,7 +22,7 @@ from access_log.streams import indexes_of
 from consent import terms
 from consent.errors import StateError, UnknownError
 from consent.journal import Actor
-from vault.records import store, subjects
+from vault.records import store
 from vault.records.tables import access_case, covert_case, hold
 
 PLACED: Final = "hold placed"
@@ -78,7 +78,7 @@ async def place(writing: Writing, order: Order, actor: Actor) -> UUID:
         StateError: one stands on it already.
     """
     reason, reference = terms.text(order.reason, "reason"), terms.text(order.reference, "reference")
-    stream, subject = await _stream_of(writing.connection, order.kind, order.object_id)
+    places = await _places_of(writing.connection, order.kind, order.object_id)
     if any(one.order.object_id == order.object_id for one in await holds(writing.connection, standing=True)):
         raise StateError("a hold stands on it already")
     hold_id = uuid4()
@@ -94,7 +94,8 @@ async def place(writing: Writing, order: Order, actor: Actor) -> UUID:
         },
     )
     values = {"event": PLACED, "object": str(hold_id), "basis": reference}
-    writing.add(Event(stream, _payload(values, subject, actor)))
+    for stream, subject in places:
+        writing.add(Event(stream, _payload(values, subject, actor)))
     return hold_id
 
 
@@ -114,11 +115,12 @@ async def lift(writing: Writing, hold_id: UUID, actor: Actor) -> None:
     if row is None:
         raise UnknownError("no such hold stands; see `creditvault hold list`")
     try:
-        stream, subject = await _stream_of(writing.connection, row.kind, row.object_id)
+        places = await _places_of(writing.connection, row.kind, row.object_id)
     except UnknownError:  # Whoever was erased meanwhile has no stream any more.
-        stream, subject = SYSTEM_STREAM, None
+        places = [(SYSTEM_STREAM, None)]
     values = {"event": LIFTED, "object": str(hold_id), "basis": row.reference}
-    writing.add(Event(stream, _payload(values, subject, actor)))
+    for stream, subject in places:
+        writing.add(Event(stream, _payload(values, subject, actor)))
 
 
 async def holds(connection: AsyncConnection, *, standing: bool = False) -> list[Hold]:
@@ -138,15 +140,14 @@ async def holds(connection: AsyncConnection, *, standing: bool = False) -> list[
 
 
 async def held(connection: AsyncConnection, logs: Sequence[StoredLog]) -> Held:
-    """What stands under a hold now, in these logs."""
+    """What stands under a hold now, in these logs. One on a person holds all they are joined with."""
     found = await holds(connection, standing=True)
-    persons = tuple(one.order.object_id for one in found if one.order.kind == "person")
+    named = [one.order.object_id for one in found if one.order.kind == "person"]
+    rows = {row.person.subject_id: row for each in named for row in await store.identities(connection, each)}
+    persons = tuple(dict.fromkeys([*named, *rows]))
     cases = tuple(one.order.object_id for one in found if one.order.kind == "case")
     payloads: dict[int, list[int]] = {log.number: [] for log in logs}
-    for subject_id in persons:
-        row = await store.subject(connection, subject_id)
-        if row is None:
-            continue
+    for subject_id, row in rows.items():
         streams = [(row.person.stream_id, row.created_at)]
         covert = select(covert_case.c.stream_id, covert_case.c.opened_at).where(
             covert_case.c.subject_id == subject_id
@@ -160,18 +161,20 @@ async def held(connection: AsyncConnection, logs: Sequence[StoredLog]) -> Held:
     return Held(persons, cases, payloads)
 
 
-async def _stream_of(connection: AsyncConnection, kind: str, object_id: UUID) -> tuple[bytes, UUID | None]:
-    """Where a hold is written down, and whom it is about."""
+async def _places_of(
+    connection: AsyncConnection, kind: str, object_id: UUID
+) -> list[tuple[bytes, UUID | None]]:
+    """Where a hold is written down, and whom it is about there."""
     if kind == "person":
-        person = await subjects.read(connection, object_id)
-        if person is None:
+        rows = await store.identities(connection, object_id)
+        if not rows:
             raise UnknownError("this person is not known")
-        return person.stream_id, object_id
+        return [(row.person.stream_id, row.person.subject_id) for row in rows]
     if (
         await connection.execute(select(access_case.c.case_id).where(access_case.c.case_id == object_id))
     ).first() is None:
         raise UnknownError("there is no such case; see `creditvault cases list`")
-    return SYSTEM_STREAM, None
+    return [(SYSTEM_STREAM, None)]
 
 
 def _payload(values: Mapping[str, str], subject: UUID | None, actor: Actor) -> Payload:

@@ -20,6 +20,7 @@ from access_log.material import Kind, Material, MaterialStream, MonthKey, Opened
 from access_log.payload import FIRST_PREVIOUS, Party, Payload
 from access_log.stored_log import StoredLog
 from access_log.streams import StreamEntry, entries_of
+from consent.journal import Actor
 from vault.records import covert, store
 from vault.records.covert import DisclosedCase
 from vault.records.store import SubjectRow
@@ -31,6 +32,8 @@ async def give_material(
     log: Log, subject_id: UUID, retention_years: int, closed: ClosedLog | None = None
 ) -> Material | None:
     """A person's material, after its giving was logged; None for someone of whom there is nothing there.
+
+    It holds the streams of all identities the person is joined with, and each says that it was given.
 
     Args:
         log: the open log.
@@ -44,26 +47,34 @@ async def give_material(
     """
     about: StoredLog = log if closed is None else closed
     async with log.writing() as writing:
-        row = await store.subject(writing.connection, subject_id)
-        if row is None:
+        rows = await store.identities(writing.connection, subject_id)
+        if closed is not None:
+            end = await _end(writing.connection, closed)
+            rows = [row for row in rows if _month(row.created_at) <= end]
+        if not rows:
             return None
-        if closed is not None and await _end(writing.connection, closed) < _month(row.created_at):
-            return None
-        writing.add(Event(row.person.stream_id, _payload(subject_id)))
+        for row in rows:
+            # Should they be two persons after all, each reads who was given the keys of their log.
+            writing.add(Event(row.person.stream_id, _payload(subject_id, row.person.subject_id)))
     # Durable and raised: the keys that follow find this entry, too.
     async with log.engine.connect() as connection:
         covering = await about.provable(connection)
         if covering is None or covering.size == 0:
             return None
         present = await _month_before(connection, about, covering.size)
-        own = await _own_stream(connection, about, row, covering.size, present)
+        own = [
+            await _own_stream(connection, about, row, covering.size, present)
+            for row in rows
+            if row is rows[0] or _month(row.created_at) <= present
+        ]
         cases = [
             await _case_stream(connection, about, case, covering.size, present)
-            for case in await covert.disclosed_to(connection, subject_id)
+            for row in rows
+            for case in await covert.disclosed_to(connection, row.person.subject_id)
             if _month(case.opened_at) <= present
         ]
         streams = tuple(
-            [await _after(connection, about, stream_id, each) for stream_id, each in (own, *cases)]
+            [await _after(connection, about, stream_id, each) for stream_id, each in (*own, *cases)]
         )
     keys = tuple([str(key) for key in await about.verifier_keys()])
     return Material(about.origin, keys, covering.note, retention_years, streams)
@@ -127,13 +138,15 @@ def _opened(entries: Sequence[StreamEntry], size: int) -> tuple[OpenedEntry, ...
     )
 
 
-def _payload(subject_id: UUID) -> Payload:
+def _payload(subject_id: UUID, about: UUID) -> Payload:
+    own = Actor(str(subject_id), "subject")
+    actor = own if about == subject_id else own.elsewhere
     return Payload.create(
         EntryType.RIGHTS,
         {
             "event": GIVEN,
-            "actor": str(subject_id),
-            "actor_role": "subject",
-            "subject": str(subject_id),
+            "actor": actor.name,
+            "actor_role": actor.role,
+            "subject": str(about),
         },
     )

@@ -1,15 +1,19 @@
 """My consents: what a person granted, and taking it back as easily as it was given (PIPL 15)."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from access_log.log import Log
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from access_log.log import Log, Writing
 from consent import consents, mandates
-from consent.consents import SignedRecord
+from consent.consents import Consent, SignedRecord
 from consent.errors import UnknownError
+from consent.journal import Actor
 from consent.mandates import Mandate
 from consent.record import Signer
-from vault.records import subjects
+from vault.records import store
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,19 @@ class Withdrawn:
 
     record: SignedRecord
     receipt: str
+
+
+async def consents_of(connection: AsyncConnection, subject_id: UUID, *, alone: bool = False) -> list[Consent]:
+    """Every consent a person ever gave under any of their identities, the newest first.
+
+    Args:
+        connection: to the database.
+        subject_id: the person.
+        alone: without the identities they are joined with.
+    """
+    rows = await store.identities(connection, subject_id, alone=alone)
+    found = [one for row in rows for one in await consents.of_person(connection, row.person.subject_id)]
+    return sorted(found, key=lambda one: one.granted_at, reverse=True)
 
 
 async def withdraw(
@@ -44,12 +61,35 @@ async def withdraw(
             it.
     """
     async with log.writing() as writing:
-        person = await subjects.read(writing.connection, subject_id)
-        if person is None:
-            raise UnknownError("this person has no such consent")
         if mandate is not None:
             await mandates.require_standing(writing, mandate)
-        actor = None if mandate is None else mandate.actor
-        record = await consents.withdraw(writing, person, consent_id, None, signer, actor=actor)
+        actor = Actor.subject(subject_id) if mandate is None else mandate.actor
+        alone = mandate is not None
+        record = await withdraw_one(writing, subject_id, consent_id, signer, actor, alone=alone)
     # Durable and raised: from here on no query passes under it, and the person may be told so.
     return Withdrawn(record, writing.receipts[0])
+
+
+async def withdraw_one(
+    writing: Writing, subject_id: UUID, consent_id: UUID, signer: Signer, actor: Actor, *, alone: bool = False
+) -> SignedRecord:
+    """Takes a consent back under whichever identity of the person it was given.
+
+    Args:
+        writing: the transaction.
+        subject_id: the person.
+        consent_id: which.
+        signer: signs the person's copy.
+        actor: who does it.
+        alone: without the identities they are joined with.
+
+    Raises:
+        UnknownError: the person has no such consent.
+        StateError: it was withdrawn before.
+    """
+    rows = await store.identities(writing.connection, subject_id, alone=alone)
+    for row in rows:
+        by = actor if row is rows[0] else actor.elsewhere
+        with suppress(UnknownError):
+            return await consents.withdraw(writing, row.person, consent_id, None, signer, actor=by)
+    raise UnknownError("this person has no such consent")

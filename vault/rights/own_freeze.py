@@ -1,12 +1,16 @@
-"""My freeze: nobody may ask with my consent until I end it."""
+"""My freeze: nobody may ask with my consent until I end it.
+
+It is the person's: who is known under several identities freezes with one of them for all, and ends it so.
+"""
 
 from uuid import UUID
 
-from access_log.log import Log
+from access_log.log import Log, Writing
 from consent import freeze, mandates
-from consent.errors import UnknownError
+from consent.errors import StateError, UnknownError
+from consent.journal import Actor
 from consent.mandates import Mandate
-from vault.records import subjects
+from vault.records import store
 from vault.records.identities import Identities, Met
 
 
@@ -20,9 +24,9 @@ async def begin(log: Log, identities: Identities, met: Met) -> str:
     """
     async with log.writing() as writing:
         person = await identities.find_or_add(writing, met)
-        await freeze.begin(writing, person)
+        position = await begin_all(writing, person.subject_id, Actor.subject(person.subject_id))
     # Durable and raised: from here on no query passes, and the person may be told so.
-    return writing.receipts[-1]
+    return writing.receipts[position]
 
 
 async def begin_for(log: Log, mandate: Mandate) -> str:
@@ -35,11 +39,8 @@ async def begin_for(log: Log, mandate: Mandate) -> str:
     """
     async with log.writing() as writing:
         await mandates.require_standing(writing, mandate)
-        person = await subjects.read(writing.connection, mandate.subject_id)
-        if person is None:
-            raise UnknownError("the vault does not know this person")
-        await freeze.begin(writing, person, actor=mandate.actor)
-    return writing.receipts[0]
+        position = await begin_all(writing, mandate.subject_id, mandate.actor)
+    return writing.receipts[position]
 
 
 async def end(log: Log, subject_id: UUID) -> str:
@@ -51,8 +52,31 @@ async def end(log: Log, subject_id: UUID) -> str:
         AccessLogError: the log cannot append.
     """
     async with log.writing() as writing:
-        person = await subjects.read(writing.connection, subject_id)
-        if person is None:
-            raise UnknownError("the vault does not know this person")
-        await freeze.end(writing, person)
-    return writing.receipts[0]
+        position = await _write(writing, subject_id, Actor.subject(subject_id), begins=False)
+    return writing.receipts[position]
+
+
+async def begin_all(writing: Writing, subject_id: UUID, actor: Actor) -> int:
+    """Freezes for every identity of a person; returns the position of the first entry.
+
+    Raises:
+        UnknownError: the vault does not know this person.
+        StateError: a freeze stands already.
+    """
+    return await _write(writing, subject_id, actor, begins=True)
+
+
+async def _write(writing: Writing, subject_id: UUID, actor: Actor, *, begins: bool) -> int:
+    rows = await store.identities(writing.connection, subject_id)
+    if not rows:
+        raise UnknownError("the vault does not know this person")
+    first = len(writing.events)
+    for row in rows:
+        person = row.person
+        if await freeze.stands(writing.connection, person.subject_id) is begins:
+            continue
+        by = actor if row is rows[0] else actor.elsewhere
+        await (freeze.begin if begins else freeze.end)(writing, person, actor=by)
+    if len(writing.events) == first:
+        raise StateError("it stands so already")
+    return first

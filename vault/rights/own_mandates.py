@@ -1,17 +1,25 @@
 """My representatives: whom I appoint, for what, and the end of that; and beginning to act for somebody."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from access_log.log import Log
+from access_log.log import Log, Writing
 from consent import mandates
-from consent.errors import StateError, UnknownError
+from consent.errors import InvalidError, StateError, UnknownError
 from consent.journal import Actor
 from consent.mandates import Mandate, NewMandate
 from consent.permit import Person
-from vault.records import subjects
+from vault.records import store, subjects
 from vault.records.identities import Identities, Met
+
+
+async def given_and_held(connection: AsyncConnection, own_id: UUID) -> tuple[list[Mandate], list[Mandate]]:
+    """Every mandate a person gave, and every one they hold; of each of their identities the newest first."""
+    ids = [row.person.subject_id for row in await store.identities(connection, own_id)]
+    given = [one for each in ids for one in await mandates.of_person(connection, each)]
+    return given, [one for each in ids for one in await mandates.of_representative(connection, each)]
 
 
 async def appoint(
@@ -35,6 +43,11 @@ async def appoint(
     async with log.writing() as writing:
         giver = await identities.find_or_add(writing, person)
         given_to = await identities.find_or_add(writing, representative)
+        if any(
+            row.person == given_to
+            for row in (await store.identities(writing.connection, giver.subject_id))[1:]
+        ):
+            raise InvalidError("Nobody represents themselves, under another number neither.")
         made = await mandates.give(writing, giver, given_to, new)
     # Durable and raised: from here on the representative may act.
     return made, writing.receipts[-1]
@@ -45,7 +58,7 @@ async def end(log: Log, own_id: UUID, mandate_id: UUID) -> str:
 
     Args:
         log: the log.
-        own_id: the person who ends it.
+        own_id: the person who ends it, under any of their identities.
         mandate_id: which.
 
     Raises:
@@ -54,16 +67,30 @@ async def end(log: Log, own_id: UUID, mandate_id: UUID) -> str:
         AccessLogError: the log cannot append.
     """
     async with log.writing() as writing:
-        held = await mandates.find(writing.connection, own_id, mandate_id)
-        actor = Actor.subject(own_id) if held is None else held.actor
-        giver_id = own_id if held is None else held.subject_id
-        giver = await _known(writing.connection, giver_id)
-        await mandates.end(writing, giver, mandate_id, actor)
+        await _end(writing, own_id, mandate_id)
     return writing.receipts[0]
+
+
+async def _end(writing: Writing, own_id: UUID, mandate_id: UUID) -> None:
+    rows = await store.identities(writing.connection, own_id)
+    for row in rows:
+        held = await mandates.find(writing.connection, row.person.subject_id, mandate_id)
+        if held is not None:
+            giver = await _known(writing.connection, held.subject_id)
+            await mandates.end(writing, giver, mandate_id, held.actor)
+            return
+    own = Actor.subject(own_id)
+    for row in rows:
+        with suppress(UnknownError):
+            await mandates.end(writing, row.person, mandate_id, own if row is rows[0] else own.elsewhere)
+            return
+    raise UnknownError("this person neither gave nor holds such a mandate")
 
 
 async def begin(log: Log, own_id: UUID, mandate_id: UUID) -> Mandate:
     """Writes down in the person's stream that their representative begins to act for them.
+
+    Only under the identity that was appointed (RULES 13.5).
 
     Raises:
         UnknownError: they were given no such mandate.

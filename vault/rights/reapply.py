@@ -12,13 +12,15 @@ from access_log.endings import Ending
 from access_log.errors import OutsideLockError
 from access_log.log import Writing
 from access_log.stored_log import StoredLog
-from consent import bodies, consents, freeze, mandates, registrars, statutes
+from consent import bodies, consents, freeze, mandates, merging, registrars, statutes
 from consent.endings import Kind
 from consent.errors import StateError, UnknownError
 from consent.journal import VAULT
+from consent.merging import Grounds
 from consent.permit import Person
 from consent.record import Signer
 from vault.records import subjects
+from vault.records.joining import JoinedSubjects
 from vault.rights import erasure
 
 _events = structlog.get_logger()
@@ -41,6 +43,15 @@ async def _end_mandate(writing: Writing, ending: Ending, _signer: Signer) -> Non
     await mandates.end(writing, await _person(writing, ending), ending.object, VAULT)
 
 
+async def _split(writing: Writing, ending: Ending, _signer: Signer) -> None:
+    await merging.split(writing, JoinedSubjects(), ending.subject, Grounds(VAULT, "restored", None))
+
+
+async def _stay_apart(_writing: Writing, _ending: Ending, _signer: Signer) -> None:
+    """A merge that a database lacks is ordered anew: until then a query opens less, and nothing ended."""
+    raise StateError("merges are not done once more")
+
+
 async def _person(writing: Writing, ending: Ending) -> Person:
     person = await subjects.read(writing.connection, ending.subject)
     if person is None:
@@ -53,6 +64,8 @@ _APPLY: Final[Mapping[Kind, Callable[[Writing, Ending, Signer], Awaitable[None]]
     Kind.FREEZE_BEGUN: _freeze,
     Kind.FREEZE_ENDED: _unfreeze,
     Kind.MANDATE_ENDED: _end_mandate,
+    Kind.PERSONS_MERGED: _stay_apart,
+    Kind.PERSON_SPLIT: _split,
     Kind.AUTHORIZATION_REVOKED: lambda writing, one, _: statutes.revoke_unsigned(
         writing, one.object, _reason(one), VAULT
     ),

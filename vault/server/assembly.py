@@ -44,6 +44,7 @@ from vault.records.disclose import Disclosure
 from vault.records.enrol import Enrolment
 from vault.records.identities import Identities
 from vault.records.intake import Intake
+from vault.records.joining import JoinedSubjects
 from vault.records.keys import LABEL_MASTER, PROOF_NONCE, VaultKeys
 from vault.records.log_sealer import LogSealer
 from vault.records.month_ends import MonthEnds
@@ -114,6 +115,7 @@ class Vault:
             known.categories,
             known.pack.code,
             subjects.read,
+            JoinedSubjects(),
         )
 
     @property

@@ -19,8 +19,9 @@ from access_log.fsck import Report, examine_log
 from access_log.log import Event
 from access_log.material import Kind, Material
 from access_log.payload import Payload, check_opening
-from consent import statutes
+from consent import merging, statutes
 from consent.bases import add_basis
+from consent.merging import Grounds
 from consent.statutes import Delay, NamedPersons
 from tests.access_log.logs import stored_entries
 from tests.consent.registers import OPERATOR, new_basis, registrar, terms_for
@@ -31,6 +32,7 @@ from vault.crypto.errors import CryptoError
 from vault.records import covert
 from vault.records.covert import StreamOwners, disclose_due, overdue
 from vault.records.covert_counts import count_last_month, publish_counts
+from vault.records.joining import JoinedSubjects
 from vault.rights.accesses import Access, accesses
 from vault.rights.material import give_material
 from vault.server.jobs import disclose_covert_cases
@@ -321,3 +323,32 @@ async def test_how_many_cases_there_were_is_published_once_a_month(case: Covert,
     case.as_owner("UPDATE vault.covert_count SET origin = 'creditvault.test/closed', entry_index = 1000000")
     await publish_counts(case.log, folder, 1)
     assert [one["index"] for one in json.loads((folder / "covert").read_bytes())["months"]] == [1_000_000]
+
+
+async def test_both_identities_of_a_suspect_are_told_later_and_neither_gives_it_away(case: Covert) -> None:
+    served, joined = case.served, JoinedSubjects()
+    ids = [(await served.world.person(n)).subject_id for n in (SUSPECT, OTHER)]
+    grounds = Grounds(OPERATOR, "number-replaced", "ab" * 32)
+    async with case.log.writing() as writing:
+        await merging.merge(writing, joined, ids[0], ids[1], grounds)
+    answer = (await case.ask()).json()
+    assert (len(answer["records"]), len(answer["companions"])) == (2, 1)
+    # The terms name the other number alone: refused, and told no earlier than the case itself.
+    assert (await case.ask(OTHER)).json()["rule"] == "RULES 4.2"
+    assert not [one for one in await case.seen(OTHER) if one.is_query]
+    async with case.log.writing() as writing:
+        await merging.split(writing, joined, ids[1], grounds)
+    assert (await case.ask(OTHER)).json()["rule"] == "RULES 4.2"
+    for n in (SUSPECT, OTHER):
+        assert not [one for one in await case.seen(n) if one.is_query]
+    report = await case.audit()
+    assert report.sound, report.findings
+    case.end()
+    assert await disclose_due(case.log) == 2
+    for n, queries in ((SUSPECT, 1), (OTHER, 3)):
+        told = [one for one in await case.seen(n) if one.is_query]
+        assert len(told) == queries
+        assert {one.court_reference for one in told} == {REFERENCE}
+        material = await case.material(n)
+        assert [each.kind for each in material.streams] == [Kind.PERSON, Kind.COVERT]
+        assert await case.is_complete(material)

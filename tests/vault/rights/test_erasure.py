@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy import text
 
 from access_log.fsck import Report, examine_log
-from consent import acts, consents, mandates
+from consent import acts, consents, mandates, merging
 from consent.acts import ErasePerson
 from consent.endings import Kind, standing
 from consent.errors import StateError, UnknownError
 from consent.handing_in import hand_in
-from consent.mandates import NewMandate, Relation, Right
+from consent.mandates import Mandate, NewMandate, Relation, Right
+from consent.merging import Grounds
 from consent.oauth import jose
 from consent.statements import Agreement, Order, content_digest
 from tests.consent.registers import OPERATOR, Registered, new_consent, register_all
@@ -29,6 +30,7 @@ from tests.vault.rights.test_accesses import query
 from vault.crypto.errors import CryptoError
 from vault.records.copy_keys import CopyKeys
 from vault.records.covert import StreamOwners
+from vault.records.joining import JoinedSubjects
 from vault.rights import access_cases, holds
 from vault.rights.accesses import accesses
 from vault.rights.erasure import CERTIFICATE, Signers, erase
@@ -237,3 +239,33 @@ async def test_a_restored_database_has_nobody_again_who_was_erased(
             assert await find(again, ENROLLED) is None
             assert await find(again, OTHER) is not None
             await examined(again)
+
+
+async def test_who_is_joined_with_others_is_not_erased_before_they_are_split(scene: Scene) -> None:
+    """What was ordered is carried out for one identity; nothing of them is ended when it is refused."""
+    vault, joined = scene.vault, JoinedSubjects()
+    other = (await person(vault, OTHER)).person.subject_id
+    grounds = Grounds(OPERATOR, "number-replaced", "ab" * 32)
+    (mandate,) = await _mandates(scene)
+    async with vault.log.writing() as writing:
+        row = await person(vault, ENROLLED)
+        await mandates.end(writing, row.person, mandate.mandate_id, OPERATOR)
+        await merging.merge(writing, joined, scene.subject, other, grounds)
+    order = await scene.ordered()
+    with pytest.raises(StateError, match="have it split off first"):
+        await scene.erase(order)
+    async with vault.engine.connect() as connection:
+        (consent,) = await consents.of_person(connection, scene.subject)
+    assert consent.events[-1].event == "granted"
+    async with vault.log.writing() as writing:
+        await merging.split(writing, joined, scene.subject, grounds)
+    await scene.erase(order)
+    async with vault.log.writing() as writing:
+        with pytest.raises(StateError, match="was erased"):
+            await merging.merge(writing, joined, other, scene.subject, grounds)
+    await examined(vault)
+
+
+async def _mandates(scene: Scene) -> list[Mandate]:
+    async with scene.vault.engine.connect() as connection:
+        return await mandates.of_person(connection, scene.subject)

@@ -8,13 +8,15 @@ import pytest
 
 from access_log.endings import NOBODY, Ending
 from access_log.errors import OutsideLockError
-from consent import bodies, consents, freeze, mandates, registrars, statutes
+from consent import bodies, consents, freeze, mandates, merging, registrars, statutes
 from consent.endings import Kind, standing
 from consent.errors import StateError
 from consent.journal import Actor
 from consent.mandates import NewMandate, Relation, Right
+from consent.merging import Grounds
 from tests.consent.registers import OPERATOR, Registered, new_consent, register_all
 from tests.vault.people import ENROLLED, OTHER, enrol, person
+from vault.records.joining import JoinedSubjects
 from vault.rights.own_consents import withdraw
 from vault.rights.reapply import reapplier
 from vault.server.assembly import Vault
@@ -165,9 +167,9 @@ async def test_whoever_ends_something_has_it_kept(scene: Scene) -> None:
         await freeze.end(writing, one)
         await mandates.end(writing, one, scene.mandate, Actor.subject(scene.subject))
     kept = scene.kept()
-    # How persons are erased, and have that kept, is tested where it is done.
-    erased = {Kind.PERSON_ERASED, Kind.PERSON_ERASED_WITH_LOG}
-    assert [each.kind for each in kept] == [kind for kind in Kind if kind not in erased]
+    # How persons are erased, merged and split, and have that kept, is tested where it is done.
+    elsewhere = {Kind.PERSON_ERASED, Kind.PERSON_ERASED_WITH_LOG, Kind.PERSONS_MERGED, Kind.PERSON_SPLIT}
+    assert [each.kind for each in kept] == [kind for kind in Kind if kind not in elsewhere]
     for each in kept:
         assert (each.object, each.subject) == scene.object_of(Kind(each.kind))
     async with scene.vault.engine.connect() as connection:
@@ -188,3 +190,30 @@ async def test_a_refused_act_is_not_kept(scene: Scene) -> None:
         await twice()
     assert not scene.kept()
     assert (await scene.status())["body"] == "active"
+
+
+async def test_a_split_is_done_once_more_and_a_merge_is_not(scene: Scene) -> None:
+    """A restored database has them joined still, or lacks that they were joined again."""
+    vault, joined = scene.vault, JoinedSubjects()
+    other = (await person(vault, OTHER)).person.subject_id
+    grounds = Grounds(OPERATOR, "number-replaced", "ab" * 32)
+    async with vault.log.writing() as writing:
+        one = (await person(vault, ENROLLED)).person
+        await mandates.end(writing, one, scene.mandate, Actor.subject(scene.subject))
+    before = len(scene.kept())
+    async with vault.log.writing() as writing:
+        await merging.merge(writing, joined, scene.subject, other, grounds)
+    async with vault.log.writing() as writing:
+        await merging.split(writing, joined, other, grounds)
+    kept = scene.kept()[before:]
+    assert [each.kind for each in kept] == [Kind.PERSONS_MERGED] * 2 + [Kind.PERSON_SPLIT] * 2
+    assert {each.subject for each in kept} == {scene.subject, other}
+    assert not {each.object for each in kept} & {scene.subject, other}, "or it would pass for their freeze"
+    async with vault.engine.begin() as connection:
+        await joined.join(connection, [scene.subject, other])
+    assert await scene.reapply(*kept[:2]) == 0
+    assert await scene.reapply(*kept[2:]) == 1
+    async with vault.engine.connect() as connection:
+        assert len(await joined.members(connection, other)) == 1
+        told = await merging.history(connection, other)
+    assert (told[-1].event, told[-1].reason, told[-1].document_sha256) == ("split", "restored", None)

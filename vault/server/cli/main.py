@@ -30,6 +30,7 @@ from vault.server.cli import (
     expiring,
     flags,
     hold,
+    identity,
     keys,
     log,
     oauth,
@@ -73,6 +74,7 @@ app.add_typer(consent.app, name="consent")
 app.add_typer(erasing.app, name="erase")
 app.add_typer(flags.app, name="flags")
 app.add_typer(hold.app, name="hold")
+app.add_typer(identity.app, name="identity")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 app.add_typer(oauth.app, name="oauth")

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, JSONResponse
 
 from access_log.log import Writing
-from consent import consents, freeze
 from consent.assistance import Clerk
 from consent.consents import Consent, SignedRecord
 from consent.errors import ConsentError, InvalidError, UnknownError
@@ -37,6 +36,8 @@ from vault.records.query import parse_identifier
 from vault.rights import access_cases, accesses
 from vault.rights.accesses import Access
 from vault.rights.assistance import AssistanceRefused, Assisted, Desk, clerk_of
+from vault.rights.own_consents import consents_of, withdraw_one
+from vault.rights.own_freeze import begin_all
 from vault.rights.own_records import Listed, OwnRecord, list_records, months_gone, open_records
 from vault.server.assembly import Vault
 from vault.server.desk.schemas import (
@@ -68,7 +69,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 Asked = TypeVar("Asked", bound=PersonIn)
 Answer = BaseModel | Response | AssistanceRefused | ConsentError
 Handler = Callable[["Visit", Asked], Awaitable[Answer]]
-_Viewed = tuple[Listed | None, Writing]
+_Viewed = tuple[list[Listed], Writing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class DeskApi:
 
         async def act(writing: Writing, person: Person, actor: Actor) -> SignedRecord:
             signer = self._vault.keeper.signer
-            return await consents.withdraw(writing, person, asked.consent, None, signer, actor=actor)
+            return await withdraw_one(writing, person.subject_id, asked.consent, signer, actor)
 
         used = await self._use(visit, "withdraw", act)
         if not isinstance(used, Assisted):
@@ -132,7 +133,7 @@ class DeskApi:
         """Lets nobody ask with the person's consent, until they end that themselves."""
 
         async def act(writing: Writing, person: Person, actor: Actor) -> None:
-            await freeze.begin(writing, person, actor=actor)
+            await begin_all(writing, person.subject_id, actor)
 
         used = await self._use(visit, "freeze", act)
         if not isinstance(used, Assisted):
@@ -148,17 +149,17 @@ class DeskApi:
         queries = [one for one in listed if one.index == asked.entry and one.closed is None and one.is_query]
         if known is not None and queries:
             try:
-                case = access_cases.new_case(vault.log, vault.keys, known.subject_id, queries[0], asked.words)
+                case = access_cases.new_case(vault.log, vault.keys, queries[0], asked.words)
             except InvalidError as error:
                 unfit = error
 
-        async def act(writing: Writing, person: Person, actor: Actor) -> None:
+        async def act(writing: Writing, _person: Person, actor: Actor) -> None:
             # Only here: before the use is allowed and logged nothing about the person is answered.
             if unfit is not None:
                 raise unfit
             if case is None:
                 raise UnknownError("this person has no such query")
-            await access_cases.write_case(writing, vault.log, person, case, actor)
+            await access_cases.write_case(writing, vault.log, case, actor)
 
         used = await self._use(visit, "not recognised", act)
         if not isinstance(used, Assisted):
@@ -214,13 +215,11 @@ class DeskApi:
         """Opens what was listed: the view is in the log, durable and raised."""
         assert not isinstance(used.found, ConsentError)  # noqa: S101 -- `_use` answers such
         listed, written = used.found
-        if listed is None:
-            return []
         return await open_records(self._vault.log, self._vault.keys, listed, written)
 
     async def _consents(self, person: Person) -> list[Consent]:
         async with self._vault.engine.connect() as connection:
-            return await consents.of_person(connection, person.subject_id)
+            return await consents_of(connection, person.subject_id)
 
 
 async def _nothing(_writing: Writing, _person: Person, _actor: Actor) -> None:

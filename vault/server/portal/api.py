@@ -76,6 +76,7 @@ class OwnApi:
         found = await self._own.accesses(session)
         removed = await self._own.removed(found)
         return AccessesOut(
+            identities=await self._own.identities(session),
             accesses=[self._shown.access(one) for one in found],
             removed=None if removed is None else RemovedOut(entries=removed.entries, newest=removed.newest),
         )
@@ -134,7 +135,10 @@ class OwnApi:
         """Everything held about you, shown to others or not. Looking is logged."""
         session = await self._sessions.require(request, right=Right.READ)
         records, receipt = await self._own.records(session)
-        return OwnRecordsOut(records=[self._shown.record(one) for one in records], receipt=receipt)
+        others = dict.fromkeys(one.receipt for one in records if one.receipt != receipt)
+        return OwnRecordsOut(
+            records=[self._shown.record(one) for one in records], receipt=receipt, companions=list(others)
+        )
 
     async def consents(self, request: Request) -> ConsentsOut:
         """Each with your signed copy."""

@@ -6,7 +6,7 @@ from access_log.closed.log import closed_path
 from access_log.errors import LogClosedError
 from access_log.material import Material
 from access_log.stored_log import StoredLog
-from consent import consents, freeze, mandates
+from consent import freeze
 from consent.consents import Consent
 from consent.errors import StateError
 from consent.freeze import FreezeEvent
@@ -44,7 +44,16 @@ class Own:
         if session.subject_id is None:
             return []
         async with self._vault.engine.connect() as connection:
-            return await accesses.accesses(connection, self._vault.logs, session.subject_id)
+            return await accesses.accesses(
+                connection, self._vault.logs, session.subject_id, alone=_alone(session)
+            )
+
+    async def identities(self, session: CitizenSession) -> list[UUID]:
+        """Under which ids the person is known here, the one they are here under first."""
+        if session.subject_id is None:
+            return []
+        async with self._vault.engine.connect() as connection:
+            return await accesses.identities(connection, session.subject_id, alone=_alone(session))
 
     async def removed(self, found: list[Access]) -> Removed | None:
         """What retention took of these accesses; None if nothing."""
@@ -94,14 +103,11 @@ class Own:
         raise NothingHereError
 
     async def mandates(self, session: CitizenSession) -> tuple[list[Mandate], list[Mandate]]:
-        """Every mandate the person gave, and every one they hold; the newest first."""
+        """Every mandate the person gave, and every one they hold; of each identity the newest first."""
         if session.own_id is None:
             return [], []
         async with self._vault.engine.connect() as connection:
-            return (
-                await mandates.of_person(connection, session.own_id),
-                await mandates.of_representative(connection, session.own_id),
-            )
+            return await own_mandates.given_and_held(connection, session.own_id)
 
     async def appoint(self, session: CitizenSession, number: str, new: NewMandate) -> None:
         """Appoints whoever has this identity number, of the same scheme as the person's own.
@@ -181,7 +187,7 @@ class Own:
         if session.subject_id is None:
             return []
         async with self._vault.engine.connect() as connection:
-            return await consents.of_person(connection, session.subject_id)
+            return await own_consents.consents_of(connection, session.subject_id, alone=_alone(session))
 
     async def consent(self, session: CitizenSession, consent_id: UUID) -> Consent:
         """One of them.
@@ -236,3 +242,8 @@ class Own:
         return await own_consents.withdraw(
             vault.log, vault.keeper.signer, session.subject_id, consent_id, session.mandate
         )
+
+
+def _alone(session: CitizenSession) -> bool:
+    """A mandate reaches the identity that gave it, and none it is joined with (RULES 13.5)."""
+    return session.mandate is not None

@@ -59,6 +59,7 @@ class AccessPages:
             session=session,
             section="accesses",
             everything=everything,
+            identities=await self._own.identities(session),
             accesses=found[:_A_PAGE],
             earlier=found[_A_PAGE - 1] if len(found) > _A_PAGE else None,
             log_key=await self._log_key(),

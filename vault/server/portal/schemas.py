@@ -12,6 +12,7 @@ from vault.schemas import Closed, DisplayOut, SourceOut
 _ACCESS: JsonDict = {
     "log": "vault.example/log/2026",
     "closed": False,
+    "identity": "7b1e6c0a-4f0d-4a53-8a2b-9c3d1e5f7a90",
     "index": 4711,
     "proof": "/log/proof/4711",
     "time": "2026-11-24T08:46:00.123Z",
@@ -82,6 +83,7 @@ _ME: JsonDict = {
 _RECORD: JsonDict = {
     "record_id": "0c1d8a52-31a5-4c0f-9a3e-6a1b2c3d4e5f",
     "version": 1,
+    "identity": "7b1e6c0a-4f0d-4a53-8a2b-9c3d1e5f7a90",
     "category": {"code": "FIN", "title": "Credit contract"},
     "state": "shown",
     "source": {
@@ -140,6 +142,7 @@ class AccessOut(BaseModel):
 
     log: str = Field(description="Name of the log it stands in.")
     closed: bool = Field(description="Whether that log was closed; then name it to ask for the entry.")
+    identity: UUID = Field(description="In the stream of which of your identities (RULES 13).")
     index: int = Field(description="Of the entry in that log.")
     proof: str = Field(
         description="Where anybody gets a receipt of the entry, witnessed as soon as witnesses cosigned. "
@@ -176,8 +179,16 @@ class RemovedOut(BaseModel):
 class AccessesOut(BaseModel):
     """Your whole stream, newest first: queries, refusals, records handed in, consents, your own views."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"accesses": [_ACCESS], "removed": None}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"accesses": [_ACCESS], "removed": None, "identities": [_ACCESS["identity"]]}]
+        }
+    )
 
+    identities: list[UUID] = Field(
+        description="Of whose streams the list is: under which ids you are known here, this one first. More "
+        "than one where registrars found several identities to be yours."
+    )
     accesses: list[AccessOut]
     removed: RemovedOut | None = Field(description="Null where nothing was removed.")
 
@@ -249,6 +260,7 @@ class OwnRecordOut(BaseModel):
 
     record_id: UUID
     version: int
+    identity: UUID = Field(description="Under which of your identities it is held (RULES 13).")
     category: CodeOut
     state: str = Field(description="shown, held, repaired, annulled or sealed")
     source: SourceOut
@@ -263,11 +275,16 @@ class OwnRecordsOut(BaseModel):
     """Everything held about you. Looking at it is itself an entry of your stream."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"records": [_RECORD], "receipt": "c2sp.org/tlog-proof@v1"}]}
+        json_schema_extra={
+            "examples": [{"records": [_RECORD], "receipt": "c2sp.org/tlog-proof@v1", "companions": []}]
+        }
     )
 
     records: list[OwnRecordOut]
     receipt: str | None = Field(description="Of that entry; null where the vault does not know you.")
+    companions: list[str] = Field(
+        description="Receipts of the same in the streams of your other identities, where they hold records."
+    )
 
 
 class FrequencyOut(BaseModel):

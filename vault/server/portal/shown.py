@@ -38,6 +38,7 @@ class Shown:
         return AccessOut(
             log=access.log.origin,
             closed=access.closed is not None,
+            identity=access.identity,
             index=access.index,
             proof=f"{closed_path(access.closed) if access.closed else '/log'}/proof/{access.index}",
             time=access.time,
@@ -71,6 +72,7 @@ class Shown:
         return OwnRecordOut(
             record_id=own.record_id,
             version=own.version,
+            identity=own.identity,
             category=CodeOut(code=record.category, title=self._words.category(record.category)),
             state=own.state,
             source=SourceOut(

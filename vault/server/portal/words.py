@@ -11,11 +11,13 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from access_log.entry import EntryType
-from consent.journal import VAULT
+from consent import merging
+from consent.journal import JOINED, VAULT
 from vault.catalogue import Catalogue
 from vault.catalogue.display import NEVER
 from vault.records import covert
 from vault.records.choose import category_of
+from vault.records.companions import RULE as COMPANION
 from vault.records.enrol import SUPERSEDED
 from vault.records.query import DisclosedRecord
 from vault.records.resealing import RESEALED
@@ -112,6 +114,18 @@ _AT_A_DESK: Final[Mapping[str, str]] = {
     "freeze.begun": "A clerk froze your consents, at your request",
     access_cases.NOT_RECOGNISED: "A clerk said for you that you do not recognise a query",
 }
+_JOINED: Final[Mapping[str, str]] = {
+    "own records viewed": "Your records were looked at under another of your identity numbers",
+    "consent.withdrawn": "Your consent from {body} was withdrawn under another of your numbers",
+    "freeze.begun": "Your consents were frozen under another of your identity numbers",
+    "freeze.ended": "The freeze was ended under another of your identity numbers",
+    "mandate.ended": "A mandate was ended under another of your identity numbers",
+    material.GIVEN: "The keys of your log were downloaded under another of your identity numbers",
+    access_cases.NOT_RECOGNISED: "Under another of your numbers you said that you do not recognise a query",
+}
+_BY_THE_VAULT: Final[Mapping[str, str]] = {
+    "freeze.begun": "Your consents were frozen, as they are under another of your identity numbers",
+}
 _DOCUMENTS: Final[Mapping[str, str]] = {
     "identity-card": "identity card",
     "temporary-identity-card": "temporary identity card",
@@ -162,6 +176,8 @@ _RIGHTS: Final[Mapping[str, str]] = {
     access_cases.ANSWERED: "{body} answered you about a query that you do not recognise",
     assistance.ASSISTED: "A clerk of {body} helped you at a desk",
     assistance.REFUSED: "A clerk of {body} wanted to act for you at a desk, and was refused",
+    merging.MERGED: "Registrars joined this identity number with another one, as yours",
+    merging.SPLIT: "Registrars took identity numbers apart again that had been joined as one person's",
     inspected.LOOKED_AT: "An inspector of {body} looked at an entry about you",
 }
 _KEYS: Final[Mapping[str, str]] = {
@@ -312,7 +328,8 @@ class Words:
         """One line for one entry of the log."""
         body = access.body.name if access.body is not None else _SOMEBODY
         if access.is_query:
-            return f"{body} asked about you"
+            joined = access.details.get("reason") == COMPANION
+            return f"{body} asked about you{', under another of your identity numbers' if joined else ''}"
         if not access.details:
             return "An entry whose content is not kept any more"
         if access.type is EntryType.NOT_RELEASED:
@@ -322,9 +339,14 @@ class Words:
             return self._recorded(access, body, event)
         if access.type is EntryType.KEY:
             return _KEYS.get(event, event.capitalize())
-        by_others = {"representative": _REPRESENTED, assistance.CLERK: _AT_A_DESK}
-        role = str(access.details.get("actor_role"))
         own = {**_CONSENT_EVENTS, **_RIGHTS}
+        by_others = {
+            "representative": _REPRESENTED,
+            assistance.CLERK: _AT_A_DESK,
+            JOINED: _JOINED,
+            VAULT.role: {**own, **_BY_THE_VAULT},
+        }
+        role = str(access.details.get("actor_role"))
         # A clerk's role as registered may be any word: only what `assistance` itself calls so counts.
         said = own if event in (assistance.ASSISTED, assistance.REFUSED) else by_others.get(role, own)
         return said[event].format(body=body) if event in said else event.capitalize()

@@ -76,6 +76,7 @@ def test_every_command_asked_for_is_there() -> None:
         "consent": {"verify-copy"},
         "flags": {"list"},
         "hold": {"place", "lift", "list"},
+        "identity": {"merge", "split", "show"},
         "witness": {"init", "key", "add-log", "remove-key", "show", "serve"},
     }
     alone = {

@@ -151,8 +151,8 @@ async def test_someone_unknown_is_told_that_nothing_is_held(site: Site) -> None:
         await browser.sign_in(UNKNOWN)
         me = await browser.me()
         assert (me["known"], me["display_name"]) == (False, fictitious_identity(UNKNOWN)[1])
-        assert await get(browser, "/v1/me/accesses") == {"accesses": [], "removed": None}
-        assert await get(browser, "/v1/me/records") == {"records": [], "receipt": None}
+        assert await get(browser, "/v1/me/accesses") == {"identities": [], "accesses": [], "removed": None}
+        assert await get(browser, "/v1/me/records") == {"records": [], "receipt": None, "companions": []}
         assert await get(browser, "/v1/me/consents") == {"consents": []}
         answer = await browser.http.post(
             f"/v1/me/consents/{uuid4()}/withdraw", headers={"X-CSRF-Token": me["csrf_token"]}
