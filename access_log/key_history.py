@@ -167,12 +167,16 @@ def write_history(changes: Sequence[tuple[str, Mapping[str, object], str]]) -> s
 
 
 def write_document(
-    origin: str, epoch: int, retired: Sequence[VerifierKey], keys: Sequence[VerifierKey]
+    origin: str,
+    epoch: int,
+    retired: Sequence[VerifierKey],
+    keys: Sequence[VerifierKey],
+    event: str = CHANGED,
 ) -> str:
     """Write the document of a change: what its entry commits to."""
     return write_object(
         {
-            "event": CHANGED,
+            "event": event,
             "origin": origin,
             "epoch": epoch,
             "retired": [str(key) for key in retired],
@@ -181,16 +185,45 @@ def write_document(
     )
 
 
-def _change(value: object) -> KeyChange:
-    one = Committed.of(value)
-    members = parse_object(one.document, "its document", ("v", "event", "origin", "epoch", "retired", "keys"))
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the document of a change names.
+
+    Attributes:
+        origin: The log it is about.
+        epoch: The number of the new keys, from 2.
+        retired: The keys before the change.
+        keys: The keys after it.
+    """
+
+    origin: str
+    epoch: int
+    retired: tuple[VerifierKey, ...]
+    keys: tuple[VerifierKey, ...]
+
+
+def read_document(raw: str, event: str = CHANGED) -> Named:
+    """Read the document of a change.
+
+    Raises:
+        FormatError: It records none, or names a key that signs no checkpoints of its origin.
+    """
+    members = parse_object(raw, "its document", ("v", "event", "origin", "epoch", "retired", "keys"))
     origin, epoch = text_of(members["origin"]), members["epoch"]
-    if members["event"] != CHANGED or type(epoch) is not int:
+    if members["event"] != event or type(epoch) is not int:
         raise FormatError("its document records no change of keys")
     retired, keys = _keys(members["retired"]), _keys(members["keys"])
     if not all(key.makes_checkpoints_of(origin) for key in (*retired, *keys)):
         raise FormatError("its document names a key that does not sign checkpoints of its origin")
-    return KeyChange(one.receipt, one.opening, one.document, origin, epoch, retired, keys)
+    return Named(origin, epoch, retired, keys)
+
+
+def _change(value: object) -> KeyChange:
+    one = Committed.of(value)
+    named = read_document(one.document)
+    return KeyChange(
+        one.receipt, one.opening, one.document, named.origin, named.epoch, named.retired, named.keys
+    )
 
 
 def _keys(value: object) -> tuple[VerifierKey, ...]:

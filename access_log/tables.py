@@ -162,6 +162,19 @@ root_head = Table(
     Column("note", Text, nullable=False, comment="the signed checkpoint of this size"),
 )
 
+# How the key of the log of roots was changed.
+root_key_change = Table(
+    "root_key_change",
+    metadata,
+    Column("log", SmallInteger, primary_key=True, autoincrement=False),
+    Column("epoch", SmallInteger, primary_key=True, autoincrement=False, comment="of the new key"),
+    Column("index", BigInteger, nullable=False, comment="of the entry that names it"),
+    Column("document", Text, nullable=False, comment="JSON; its SHA-256 stands in the entry"),
+    Column("size", BigInteger, comment="of the tree that old and new key signed; null until there is one"),
+    Column("published", Text, comment="what leads from the old key to the new, JSON; null until then"),
+    CheckConstraint("(size IS NULL) = (published IS NULL)", name="root_key_change_is_complete"),
+)
+
 # The newest checkpoint of the log of roots that each auditor cosigned.
 root_cosignature = Table(
     "root_cosignature",

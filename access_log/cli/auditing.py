@@ -16,14 +16,15 @@ from access_log.encoding import to_base64
 from access_log.errors import FormatError, SourceError, WitnessStateError
 from access_log.payload import JSON
 from access_log.roots.audit import RootsAudit, Seen, audit_roots
+from access_log.roots.key_history import followed
 from access_log.roots.state import MAX_STATE, read_state, write_state
 from access_log.signing_keys import CosigningKey
-from access_log.sources import Directory, Source
+from access_log.sources import Source
 from access_log.verifier_keys import COSIGNATURE_TYPES, ED25519_COSIGNATURE, ML_DSA_44
 from access_log.web import TIMEOUT, Website
 from access_log.witness.keys import make_key_file, read_key_file
 
-_ROOTS: Final = "roots"
+_ROOTS: Final = reading.ROOTS
 _URL: Final = "https://vault.example/log"
 _KINDS: Final = {"both": COSIGNATURE_TYPES, "ed25519": (ED25519_COSIGNATURE,), "ml-dsa-44": (ML_DSA_44,)}
 
@@ -35,7 +36,7 @@ def _arguments(parser: Parser) -> None:
         "--roots-key",
         required=True,
         metavar="KEY",
-        help="the verifier key of the log of roots, or a file that holds it",
+        help="a verifier key of the log of roots, or a file that holds it",
     )
     parser.add_argument(
         "--auditor-key", metavar="FILE", help="cosign what was found good with the keys of this file"
@@ -57,16 +58,19 @@ def _arguments(parser: Parser) -> None:
 
 
 def _run(options: argparse.Namespace) -> Report:
-    log_keys, roots_keys = reading.keys(options.log_key), reading.keys(options.roots_key)
-    log = reading.source(options)
+    log_keys, log = reading.keys(options.log_key), reading.source(options)
     cosigners = _cosigners(options, log)
-    before = None if options.state is None else _before(options.state, log_keys, roots_keys)
+    roots = reading.roots_of(log)
+    # Whoever trusts a former key is led to the one in force; a state file may be older than it, too.
+    succession = followed(roots, reading.keys(options.roots_key, "--roots-key"))
+    known = tuple(dict.fromkeys(key for period in succession.periods for key in period.keys))
+    before = None if options.state is None else _before(options.state, log_keys, known)
     with progress() as show:
         audit = audit_roots(
             log,
-            _roots_of(log),
+            roots,
             log_keys=log_keys,
-            roots_keys=roots_keys,
+            roots_keys=succession.keys,
             before=before,
             reached=_keeping(options.state, before),
             progress=show,
@@ -80,15 +84,6 @@ def _run(options: argparse.Namespace) -> Report:
     if options.deliver and isinstance(log, Website):
         _deliver(log, cosigned)
     return _report(audit, cosigners, delivered=options.deliver)
-
-
-def _roots_of(log: Source) -> Source:
-    """The log of roots lies below the log's root (FORMAT 4.3)."""
-    if isinstance(log, Website):
-        return Website(f"{log.url.rstrip('/')}/{_ROOTS}", plain=log.plain)
-    if isinstance(log, Directory) and (log.root / _ROOTS).is_dir():
-        return Directory(log.root / _ROOTS)
-    raise SourceError("there is no 'roots' below the log: name a log whose roots are published with it")
 
 
 def _cosigners(options: argparse.Namespace, log: Source) -> list[CosigningKey]:

@@ -12,6 +12,7 @@ from access_log.exhaust import Exhausted, exhaust
 from access_log.material import MAX_MATERIAL, Kind, read_material
 from access_log.payload import JSON
 from access_log.proving import Auditors, Proved, prove
+from access_log.roots.key_history import followed
 from access_log.web import Website
 
 _SHOWN: Final = 20
@@ -45,7 +46,7 @@ def _run(options: argparse.Namespace) -> Report:
     if not isinstance(source, Website):
         raise SourceError("proofs are answered by a server: give its address, or leave --roots-key out")
     trusted = Auditors(
-        reading.keys(options.roots_key, "--roots-key"),
+        followed(reading.roots_of(source), reading.keys(options.roots_key, "--roots-key")).keys,
         () if options.auditor_key is None else reading.keys(options.auditor_key, "--auditor-key"),
     )
     with progress("months") as show:

@@ -10,8 +10,11 @@ from access_log.checkpoint import MAX_NOTE, VerifierKey, open_note, parse_keys
 from access_log.contradiction import Signed
 from access_log.errors import AccessLogError, FormatError, SourceError, VerificationError
 from access_log.policy import MAX_POLICY, Policy
-from access_log.sources import Source, source_of
+from access_log.sources import Directory, Source, source_of
+from access_log.web import Website
 
+ROOTS: Final = "roots"
+"""Where a log of roots lies below its log."""
 _MAX_KEYS: Final = 64 * 1024
 _State = TypeVar("_State")
 
@@ -23,6 +26,19 @@ def source(options: argparse.Namespace) -> Source:
         SourceError: There is no such directory, or it is no address of a log.
     """
     return source_of(options.log, plain=options.plain_http)
+
+
+def roots_of(log: Source) -> Source:
+    """Where the log of roots of a published log lies: below the log's root (FORMAT 4.3).
+
+    Raises:
+        SourceError: There is none.
+    """
+    if isinstance(log, Website):
+        return Website(f"{log.url.rstrip('/')}/{ROOTS}", plain=log.plain)
+    if isinstance(log, Directory) and (log.root / ROOTS).is_dir():
+        return Directory(log.root / ROOTS)
+    raise SourceError("there is no 'roots' below the log: name a log whose roots are published with it")
 
 
 def keys(named: str, option: str = "--log-key") -> tuple[VerifierKey, ...]:

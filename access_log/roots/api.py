@@ -16,12 +16,14 @@ from access_log.encoding import to_base64
 from access_log.errors import FormatError, VerificationError
 from access_log.roots import store
 from access_log.roots.cosigning import UnknownCheckpointError, accept_cosignature
+from access_log.roots.key_history import FILE
 from access_log.roots.leaf import SIZE
 from access_log.roots.log import RootsLog
 from access_log.roots.proofs import LabelProofs
 
 MOST_LABELS = 100
 _PROBLEM: dict[str, dict[str, str]] = {"application/problem+json": {}}
+_JSON = "application/json"
 _RECORD = 2 + SIZE
 
 LabelHex = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -58,11 +60,30 @@ def roots_router(roots: RootsLog, prefix: str = "/log") -> APIRouter:
             return note_answer(await roots.checkpoint(connection))
 
     @router.get(
-        "/roots/key", response_class=PlainTextResponse, summary="The verifier key of the log of roots"
+        "/roots/key", response_class=PlainTextResponse, summary="The verifier keys of the log of roots"
     )
     async def key() -> Response:
-        """`name+hash+key`. Take it once from a place you trust; here it is a convenience."""
-        return note_answer(roots.key.verifier_key() + "\n")
+        """`name+hash+key`, one a line; two until the tree after the one that old and new key signed.
+
+        Take it once from a place you trust; here it is a convenience.
+        """
+        return note_answer("".join(f"{each}\n" for each in await roots.verifier_keys()))
+
+    @router.get(
+        f"/roots/{FILE}",
+        response_class=Response,
+        responses={HTTPStatus.OK.value: {"content": {_JSON: {"example": {"v": 1, "changes": []}}}}},
+        summary="How the key of the log of roots was changed",
+    )
+    async def keys() -> Response:
+        """From a key one trusts to the one it is signed with now (FORMAT 5.4)."""
+        async with roots.log.engine.connect() as connection:
+            history = await roots.key_history(connection)
+        return Response(
+            history,
+            media_type=_JSON,
+            headers={"Cache-Control": "public, max-age=60", "Access-Control-Allow-Origin": "*"},
+        )
 
     @router.get(
         "/roots/tile/{path:path}",
@@ -76,7 +97,7 @@ def roots_router(roots: RootsLog, prefix: str = "/log") -> APIRouter:
             size = (await store.head(connection, roots.number)).size
         return await tile_answer(roots.log.engine, roots.number, size, path, _RECORD)
 
-    for path, answer in (("checkpoint", checkpoint), ("key", key), ("tile/{path:path}", tile)):
+    for path, answer in (("checkpoint", checkpoint), ("key", key), (FILE, keys), ("tile/{path:path}", tile)):
         router.add_api_route(f"/roots/{path}", answer, methods=["HEAD"], include_in_schema=False)
     _add_cosignature(router, roots)
     _add_labels(router, roots)

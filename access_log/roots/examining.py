@@ -3,7 +3,8 @@
 (1) every root is there, of the format, and may follow the one before it; together they are what was signed;
 (2) the head states their frontier, and stored tiles are those of the roots;
 (3) every root states what follows from the entries;
-(4) every crown is that of the root it names, which is one of its month.
+(4) every crown is that of the root it names, which is one of its month;
+(5) the history of its keys leads from the first to those in force.
 """
 
 from collections.abc import Callable, Collection
@@ -14,13 +15,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import reading
-from access_log.errors import VerificationError
+from access_log.errors import AccessLogError, VerificationError
 from access_log.findings import Findings
 from access_log.merkle import leaf_hash
 from access_log.prefix_tree import PrefixTree
 from access_log.rederive import CHUNK
+from access_log.roots import store
 from access_log.roots.crown import REMEDY, slots_of
 from access_log.roots.derivation import Derivation, Milestone
+from access_log.roots.key_history import follow, parse_history
 from access_log.roots.log import RootsLog
 from access_log.roots.sound import SoundRoots, sound_roots, wrong_tiles
 from access_log.tiles import tile_path
@@ -59,6 +62,7 @@ async def examine_roots(
         findings.add(None, f"log of roots: {error.reason}")
         return RootsExamined()
     await _check_tiles(connection, roots, sound, findings)  # (2)
+    await _require_history(connection, roots, findings)  # (5)
     if end is None:
         return RootsExamined(roots=len(sound.roots))
     crowns = (await connection.execute(CROWNS, {"log": roots.number})).all()
@@ -117,3 +121,16 @@ async def _follow(  # noqa: PLR0917 -- the walk over the entries, and what is wa
         progress(stop)
     derived.close()
     return slots
+
+
+async def _require_history(connection: AsyncConnection, roots: RootsLog, findings: Findings) -> None:
+    size = (await store.head(connection, roots.number)).size
+    first = (await roots.every_verifier_key(connection))[:1]
+    in_force = (await roots.keys_of(connection, size))[-1:]
+    try:
+        found = follow(parse_history(await roots.key_history(connection)), first).keys
+    except AccessLogError as error:
+        findings.add(None, f"log of roots: the history of its keys does not verify: {error}")
+        return
+    if found != in_force:
+        findings.add(None, "log of roots: the history of its keys does not lead to those in force")

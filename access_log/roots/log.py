@@ -19,13 +19,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from access_log import reading, stored
 from access_log.checkpoint import Checkpoint, SigningKey, VerifierKey
+from access_log.documents import write_object
 from access_log.errors import LogStateError, VerificationError
 from access_log.labels import month_of
 from access_log.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from access_log.prefix_tree import PrefixTree
-from access_log.roots import store
+from access_log.roots import key_changes, store
 from access_log.roots.crown import slots_of
+from access_log.roots.key_changes import RootsSigners, epochs_at
 from access_log.roots.leaf import Kind, PrefixRoot, next_month, roots_origin
+from access_log.signing_keys import sign_note
 from access_log.stored_log import StoredLog
 
 MOST_ENTRIES: Final = 131_072
@@ -61,15 +64,13 @@ class RootsLog:
 
     Args:
         log: whose labels it covers.
-        key: signs its checkpoints; its name is the origin.
+        signers: has the keys that sign its checkpoints; their name is the origin.
         auditors: keys of those who recompute the roots and cosign.
     """
 
-    def __init__(self, log: StoredLog, key: SigningKey, auditors: Sequence[VerifierKey] = ()) -> None:
-        if key.name != roots_origin(log.origin):
-            raise LogStateError("the key of the log of roots bears another name than its origin")
+    def __init__(self, log: StoredLog, signers: RootsSigners, auditors: Sequence[VerifierKey] = ()) -> None:
         self.log = log
-        self.key = key
+        self.signers = signers
         self.auditors = tuple(auditors)
         self.number = -log.number
         self._grown: _Month | None = None  # as of the newest root this process appended
@@ -77,12 +78,12 @@ class RootsLog:
     @property
     def origin(self) -> str:
         """Its name."""
-        return self.key.name
+        return roots_origin(self.log.origin)
 
     async def create(self) -> None:
         """Makes the empty log of roots; harmless when repeated."""
-        note = self.key.sign(Checkpoint(self.origin, 0, EMPTY_ROOT))
         async with self.log.engine.begin() as connection:
+            note = await self._signed(connection, 0, EMPTY_ROOT)
             await store.create_head(connection, self.number, self.origin, note)
 
     async def catch_up(self) -> int:
@@ -128,8 +129,7 @@ class RootsLog:
             for number, root in enumerate(stated[both:], both):
                 month = await self._held_against(connection, month, number, root)
             frontier = begun.extend([leaf_hash(raw) for raw in raws[both:]])
-            note = self.key.sign(Checkpoint(self.origin, frontier.size, frontier.root()))
-            await store.append(connection, self.number, raws[both:], frontier, note)
+            await self._commit_to(connection, raws[both:], frontier, stated[-1])
         self._grown = month
         return len(stated) - both
 
@@ -168,8 +168,7 @@ class RootsLog:
             roots, month = await self._derive(connection, month, start, min(start + MOST_ENTRIES, size))
             raws = [root.encode() for root in roots]
             frontier = head.frontier.extend([leaf_hash(raw) for raw in raws])
-            note = self.key.sign(Checkpoint(self.origin, frontier.size, frontier.root()))
-            await store.append(connection, self.number, raws, frontier, note)
+            await self._commit_to(connection, raws, frontier, roots[-1])
             # From here the roots are durable, and can be read.
         self._grown = month
         return len(roots)
@@ -261,6 +260,56 @@ class RootsLog:
         """
         return await asyncio.to_thread(slots_of, (await self._rebuilt(connection, root)).tree)
 
+    # ── Keys (FORMAT 5.4) ────────────────────────────────────────────────────────────────────────
+
+    async def verifier_keys(self) -> tuple[VerifierKey, ...]:
+        """The verifier keys of the newest tree: one, or two while that is the one that both sign."""
+        async with self.log.engine.connect() as connection:
+            size = (await store.head(connection, self.number)).size
+            return await self.keys_of(connection, size)
+
+    async def keys_of(self, connection: AsyncConnection, size: int) -> tuple[VerifierKey, ...]:
+        """The verifier keys that sign a tree of this size, oldest first."""
+        return tuple([key.key for key in await self._keys(connection, size)])
+
+    async def every_verifier_key(self, connection: AsyncConnection) -> tuple[VerifierKey, ...]:
+        """The verifier keys of all epochs up to now, oldest first; also of one whose change is begun."""
+        changes = await key_changes.every(connection, self.number)
+        epochs = [key_changes.FIRST, *(each.epoch for each in changes)]
+        return tuple([(await self._key(epoch)).key for epoch in epochs])
+
+    async def key_history(self, connection: AsyncConnection) -> str:
+        """The history of the keys, as it is published: every change that is complete."""
+        return write_object({"changes": await key_changes.completed(connection, self.number)})
+
+    async def _commit_to(
+        self, connection: AsyncConnection, raws: Sequence[bytes], frontier: Frontier, newest: PrefixRoot
+    ) -> None:
+        """Appends the last leaves of a tree and signs it; completes a change of keys that it covers."""
+        changes = await key_changes.every(connection, self.number)
+        change = changes[-1] if changes and changes[-1].size is None else None
+        if change is None or newest.size <= change.index:
+            note = await self._signed(connection, frontier.size, frontier.root())
+            await store.append(connection, self.number, raws, frontier, note)
+            return
+        checkpoint = Checkpoint(self.origin, frontier.size, frontier.root())
+        note = sign_note(checkpoint, [await self._key(epoch) for epoch in (change.epoch - 1, change.epoch)])
+        await store.append(connection, self.number, raws, frontier, note)
+        await key_changes.complete(connection, self.log, change, newest, (frontier.size, note))
+
+    async def _signed(self, connection: AsyncConnection, size: int, root: bytes) -> str:
+        return sign_note(Checkpoint(self.origin, size, root), await self._keys(connection, size))
+
+    async def _keys(self, connection: AsyncConnection, size: int) -> list[SigningKey]:
+        changes = await key_changes.every(connection, self.number)
+        return [await self._key(epoch) for epoch in epochs_at(changes, size)]
+
+    async def _key(self, epoch: int) -> SigningKey:
+        key = await self.signers.of(epoch)
+        if key.name != self.origin:
+            raise LogStateError("the key of the log of roots bears another name than its origin")
+        return key
+
     # ── Checkpoints ──────────────────────────────────────────────────────────────────────────────
 
     async def checkpoint(self, connection: AsyncConnection) -> str:
@@ -281,7 +330,7 @@ class RootsLog:
             return head.size, head.note
         size = max(each.size for each in cosigned)
         root = await stored.root_at(connection, self.number, size)
-        note = self.key.sign(Checkpoint(self.origin, size, root))
+        note = await self._signed(connection, size, root)
         return size, note + "".join(each.line for each in cosigned if each.size == size)
 
     async def _cosignatures(self, connection: AsyncConnection) -> list[store.Cosignature]:

@@ -14,6 +14,8 @@ from access_log import stored
 from access_log.checkpoint import MAX_NOTE, Checkpoint, open_note
 from access_log.durable import DurableFolder
 from access_log.errors import AccessLogError, FolderError
+from access_log.key_history import MAX_HISTORY
+from access_log.roots.key_history import FILE
 from access_log.roots.log import RootsLog
 from access_log.tiles import WIDTH, Tile, bundles_of, encode_bundle, tiles_of
 
@@ -39,7 +41,8 @@ async def publish_roots(roots: RootsLog, log_folder: Path) -> int:
         standing = await asyncio.to_thread(folder.read, _CHECKPOINT, MAX_NOTE)
         async with roots.log.engine.connect() as connection:
             note = await roots.checkpoint(connection)
-            newest = open_note(note, [roots.key.key])
+            newest = open_note(note, await roots.every_verifier_key(connection))
+            history = await roots.key_history(connection)
             published = await _published(roots, connection, folder.root, standing, newest)
             files = [
                 (tile.path, await _content(roots, connection, tile))
@@ -48,7 +51,10 @@ async def publish_roots(roots: RootsLog, log_folder: Path) -> int:
             ]
         await asyncio.to_thread(folder.put, files)
         await asyncio.to_thread(folder.settle)
-        # From here every file is durable that this checkpoint promises.
+        # From here every file is durable that this checkpoint promises. Who meets a new key finds the way.
+        if history.encode() != await asyncio.to_thread(folder.read, FILE, MAX_HISTORY):
+            await asyncio.to_thread(folder.put, [(FILE, history.encode())])
+            await asyncio.to_thread(folder.settle)
         if standing != note.encode():
             await asyncio.to_thread(folder.put, [(_CHECKPOINT, note.encode())])
         await asyncio.to_thread(folder.settle)
@@ -62,7 +68,7 @@ async def _published(
     if standing is None:
         return 0
     try:
-        published = open_note(standing, [roots.key.key])
+        published = open_note(standing, await roots.every_verifier_key(connection))
     except AccessLogError as error:
         raise FolderError(
             f"{root / _CHECKPOINT} is not of this log of roots ({error}): name the folder of its log"

@@ -1,6 +1,6 @@
 """Roots a database lost, put back from where they were published (run by `creditvault log reimport`).
 
-(1) the published checkpoint is signed by the key of the log of roots, and of its origin;
+(1) the published checkpoint is signed by a key of the log of roots, and of its origin;
 (2) every published root may follow the one before it, and the tree over all has the signed root;
 (3) the database's own roots begin it;
 (4) each root that is missing is what follows from the entries of the database;
@@ -35,6 +35,8 @@ async def bring_back(roots: RootsLog, source: Source) -> int | None:
     """
     if await asyncio.to_thread(source.read, "checkpoint", MAX_NOTE) is None:
         return None  # Whoever publishes a log need not publish its roots.
-    signed = await asyncio.to_thread(signed_checkpoint, source, [roots.key.key])  # (1)
+    async with roots.log.engine.connect() as connection:
+        keys = await roots.every_verifier_key(connection)
+    signed = await asyncio.to_thread(signed_checkpoint, source, keys)  # (1)
     stated = await asyncio.to_thread(published_roots, source, signed)  # (2)
     return await roots.put_back(stated)  # (3) to (5)

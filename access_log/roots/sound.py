@@ -66,7 +66,7 @@ async def sound_roots(connection: AsyncConnection, roots: RootsLog) -> SoundRoot
     if row is None:
         raise VerificationError("the head of the log of roots is missing from the database")
     try:
-        checkpoint = open_note(row.note, [roots.key.key])
+        checkpoint = open_note(row.note, await roots.keys_of(connection, row.size))
     except AccessLogError as error:
         raise VerificationError(f"the checkpoint of the log of roots does not verify: {error}") from None
     if (row.origin, row.size) != (roots.origin, len(found)):

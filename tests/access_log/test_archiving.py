@@ -23,16 +23,15 @@ from access_log.log import SYSTEM_STREAM, Log
 from access_log.prefix import Place, verify_absence, verify_inclusion
 from access_log.publishing import publish
 from access_log.receipt import verify_receipt
-from access_log.roots.leaf import roots_origin
 from access_log.roots.log import RootsLog
 from access_log.roots.proofs import LabelProofs
 from access_log.roots.statement import verify_statement
-from access_log.signing_keys import SigningKey
 from access_log.sources import Directory
 from access_log.streams import entries_of
 from access_log.tiles import Tile, decode_bundle
 from access_log.verify import verify_log
 from tests.access_log.logs import another_worker, append, as_owner, keys_of, narrow_partitions
+from tests.access_log.roots.clocked import KEY, SIGNERS
 
 WIDTH = 512
 SIZE = 3 * WIDTH + 100
@@ -330,7 +329,7 @@ def test_labels_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
 
 
 async def test_roots_and_labels_of_archived_entries(filled: Log, owner: AsyncEngine, place: Archive) -> None:
-    roots = RootsLog(filled, SigningKey.from_seed(roots_origin(filled.origin), bytes(32)))
+    roots = RootsLog(filled, SIGNERS)
     await roots.create()
     async with filled.engine.connect() as connection:
         entries = [raw for _, raw in await reading.entries(connection, filled.number, None, 0, SIZE)]
@@ -341,7 +340,7 @@ async def test_roots_and_labels_of_archived_entries(filled: Log, owner: AsyncEng
     labels = [entries[index][42:74] for index in range(0, SIZE, 40)]
     proved = await LabelProofs(roots).prove(month, [*labels, bytes(32)])
     assert proved is not None
-    root = verify_statement(proved.statement, [roots.key.key]).root
+    root = verify_statement(proved.statement, [KEY.key]).root
     for index, label, proof in zip(range(0, SIZE, 40), labels, proved.proofs, strict=False):
         assert verify_inclusion(label, proof, root.prefix_root) == Place(index, entries[index][74:106])
     verify_absence(bytes(32), proved.proofs[-1], root.prefix_root)

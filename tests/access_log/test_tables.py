@@ -33,6 +33,8 @@ REFUSED = [
     "TRUNCATE access_log.head",
     "UPDATE access_log.key_change SET document = document",
     "DELETE FROM access_log.key_change",
+    "UPDATE access_log.root_key_change SET document = document",
+    "DELETE FROM access_log.root_key_change",
     "TRUNCATE access_log.key_change",
     "DROP TABLE access_log.tile",
     "CREATE TABLE access_log.mine (n int)",

@@ -259,8 +259,9 @@ CHANGING_KEYS: dict[str, Step] = {
     "before-change-is-completed": Statement("before", "UPDATE access_log.key_change"),
     "after-change-is-completed": Statement("after", "UPDATE access_log.key_change"),
     "after-change": Call("after", "access_log.log", "Log.complete_key_change"),
+    "before-roots-change-is-complete": Commit("before", "UPDATE access_log.root_key_change"),
 }
-"""Steps of a change of the log's keys, beside those of everything that appends."""
+"""Steps of a change of the log's keys, or of that of its roots, beside those of everything that appends."""
 
 _MOVES = "UPDATE vault.subject"
 ROTATING: dict[str, Step] = {

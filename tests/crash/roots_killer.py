@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 from access_log.roots import log as writer
 from access_log.roots.log import RootsLog
 from tests.access_log.logs import another_worker
-from tests.access_log.roots.clocked import KEY
+from tests.access_log.roots.clocked import SIGNERS
 from tests.crash.killer import die
 from vault.server.database import application_engine
 from vault.server.settings import Settings
@@ -30,7 +30,7 @@ async def run(url: str, lock: Path) -> None:
     """Does what the worker's job does."""
     writer.MOST_ENTRIES = MOST_ENTRIES  # type: ignore[misc]  # final to everyone but this test
     engine = application_engine(url, Settings())
-    roots = RootsLog(another_worker(engine, lock), KEY)
+    roots = RootsLog(another_worker(engine, lock), SIGNERS)
     await roots.catch_up()
     await roots.crown()
     await engine.dispose()

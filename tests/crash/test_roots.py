@@ -18,7 +18,7 @@ from access_log.prefix import Place, verify_inclusion
 from access_log.roots.log import RootsLog
 from access_log.roots.proofs import LabelProofs
 from tests.access_log.logs import stored_entries
-from tests.access_log.roots.clocked import KEY, ClockedLog, clocked_log, root_over, roots_of
+from tests.access_log.roots.clocked import KEY, SIGNERS, ClockedLog, clocked_log, root_over, roots_of
 from vault.server.embedded import APPLICATION, EmbeddedDatabase
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 async def filled(database: AsyncEngine, folder: Path) -> ClockedLog:
     log = await clocked_log(database, folder)
-    await RootsLog(log, KEY).create()
+    await RootsLog(log, SIGNERS).create()
     await log.at("2026-07-05", 100)
     await log.at("2026-08-05", 30)
     await log.at("2026-10-05", 50)
@@ -67,7 +67,7 @@ async def killing(url: str, lock: Path, when: str) -> AsyncIterator[Killed]:
 
 async def check(log: ClockedLog) -> int:
     """Every root is right, and the signed checkpoint is of exactly these; returns how many there are."""
-    roots = RootsLog(log, KEY)
+    roots = RootsLog(log, SIGNERS)
     entries, found = await stored_entries(log), await roots_of(roots)
     before = None
     for root in found:
@@ -83,7 +83,7 @@ async def check(log: ClockedLog) -> int:
 
 async def check_done(log: ClockedLog) -> None:
     """Nothing is left to do, and every label is proved."""
-    roots = RootsLog(log, KEY)
+    roots = RootsLog(log, SIGNERS)
     assert await roots.catch_up() == 0
     assert await roots.crown() == 0
     entries = await stored_entries(log)

@@ -4,6 +4,7 @@ import pytest
 
 from access_log.checkpoint import VerifierKey
 from access_log.key_history import Succession, follow, parse_history
+from access_log.roots import key_history as roots_history
 from access_log.rotate import key_history
 from tests.access_log.logs import append, check_chain
 from tests.crash.commands import killed, run
@@ -86,6 +87,28 @@ async def test_killed_after_the_commit_the_next_start_completes_the_change(
     succession = await _after_a_start(vault_settings, url, first)
     assert succession.keys != (first,)
     assert len(succession.periods) == 2
+
+
+@pytest.mark.slow
+async def test_a_change_of_the_key_of_roots_is_completed_by_whoever_appends_roots(
+    vault_settings: Settings,
+) -> None:
+    url = str(vault_settings.database_url)
+    await _first_key(vault_settings, url)
+    async with open_vault(vault_settings, url) as vault:
+        (first,) = await vault.roots.verifier_keys()
+    for changes, step in enumerate(("after-commit", "before-roots-change-is-complete"), start=1):
+        await killed(vault_settings, step, 1, *_CHANGE, "--roots")
+        async with open_vault(vault_settings, url) as vault:
+            await vault.roots.catch_up()  # as the worker does
+            async with vault.engine.connect() as connection:
+                succession = roots_history.follow(
+                    roots_history.parse_history(await vault.roots.key_history(connection)), [first]
+                )
+                note = await vault.roots.checkpoint(connection)
+            assert len(succession.periods) == changes + 1, step
+            assert succession.keys == (await vault.roots.verifier_keys())[-1:], step
+            succession.open_note(note)
 
 
 async def test_a_change_is_repeated_after_a_kill_and_made_once(

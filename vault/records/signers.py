@@ -22,7 +22,7 @@ class LogSigners:
     def __init__(self, keys: VaultKeys, origin: str, number: int, *, ml_dsa: bool) -> None:
         self._keys = keys
         self._origin = origin
-        self._suffix = "" if number == 1 else f".{sha256(origin.encode()).hexdigest()}"
+        self._suffix = suffix(origin, number)
         self._ml_dsa = ml_dsa
         self._made: dict[int, tuple[SigningKey | CosigningKey, ...]] = {}
 
@@ -46,7 +46,7 @@ class LogSigners:
     async def make(self, epoch: int) -> None:
         """Makes the seeds of an epoch, of both kinds, so that ML-DSA can be switched on later.
 
-        With the first come those of the log of roots, which has one key for good.
+        With the first comes the first of the log of roots, whose later ones `RootsSigners` makes.
 
         Raises:
             ProviderError: the provider does not answer.
@@ -54,13 +54,44 @@ class LogSigners:
         names = [LOG_SIGNING, LOG_SIGNING_ML_DSA, *([ROOTS_SIGNING] if epoch == 1 else [])]
         await self._keys.make_system_versions([name + self._suffix for name in names], epoch)
 
-    async def roots(self) -> SigningKey:
-        """The key of the log of roots.
+
+class RootsSigners:
+    """What signs the log of roots; its own view of the vault's keys.
+
+    Args:
+        keys: the keys.
+        origin: origin of the log that the roots are of.
+        number: that log's number.
+    """
+
+    def __init__(self, keys: VaultKeys, origin: str, number: int) -> None:
+        self._keys = keys
+        self._origin = origin
+        self._name = ROOTS_SIGNING + suffix(origin, number)
+        self._made: dict[int, SigningKey] = {}
+
+    async def of(self, epoch: int) -> SigningKey:
+        """The key of one epoch.
 
         Raises:
             KeysMissingError: it was never made.
             UnsealError: database and keyring do not belong together.
             ProviderError: the provider does not answer.
         """
-        seed = await self._keys.system_version(ROOTS_SIGNING + self._suffix, 1)
-        return SigningKey.from_seed(roots_origin(self._origin), seed)
+        if epoch not in self._made:
+            seed = await self._keys.system_version(self._name, epoch)
+            self._made[epoch] = SigningKey.from_seed(roots_origin(self._origin), seed)
+        return self._made[epoch]
+
+    async def make(self, epoch: int) -> None:
+        """Makes the seed of an epoch; that of the first is made with the log's own (`LogSigners.make`).
+
+        Raises:
+            ProviderError: the provider does not answer.
+        """
+        await self._keys.make_system_versions([self._name], epoch)
+
+
+def suffix(origin: str, number: int) -> str:
+    """What the names of a log's seeds end with: those of the first log are older than there were others."""
+    return "" if number == 1 else f".{sha256(origin.encode()).hexdigest()}"

@@ -49,7 +49,7 @@ from vault.records.keys import LABEL_MASTER, PROOF_NONCE, VaultKeys
 from vault.records.log_sealer import LogSealer
 from vault.records.month_ends import MonthEnds
 from vault.records.neighbours import Neighbours
-from vault.records.signers import LogSigners
+from vault.records.signers import LogSigners, RootsSigners
 from vault.records.watch import Measures
 from vault.rights.erasure import CERTIFICATE
 from vault.rights.holds import held
@@ -187,7 +187,7 @@ async def set_up(settings: Settings, database_url: str) -> None:
             log = await _log(settings, engine, keys)
             await log.create()
             await log.make_partitions_ahead()
-            await (await _roots(settings, log, keys)).create()
+            await _roots(settings, log, keys).create()
             if log.endings is not None:
                 await endings.begin_owed(settings, log, log.endings.file, VAULT)
     finally:
@@ -250,7 +250,7 @@ async def open_vault(settings: Settings, database_url: str) -> AsyncIterator[Vau
             log=log,
             closed=closed,
             witnessing=witnessing,
-            roots=await _roots(settings, log, keys),
+            roots=_roots(settings, log, keys),
             disclosure=Disclosure(
                 log,
                 keys,
@@ -319,7 +319,7 @@ async def open_closing(
                     held.push_async_callback(witnessing.close)
                     log.witnesses = witnessing
         await new.signers.make(1)
-        yield old, new, await _roots(settings, new, keys)
+        yield old, new, _roots(settings, new, keys)
 
 
 @asynccontextmanager
@@ -333,7 +333,7 @@ async def open_roots(
     """
     async with _holding(settings, database_url) as (engine, keys):
         log = await _log(settings, engine, keys)
-        yield log, await _roots(settings, log, keys), await _closed(settings, engine, keys, log.number)
+        yield log, _roots(settings, log, keys), await _closed(settings, engine, keys, log.number)
 
 
 async def _log(settings: Settings, engine: AsyncEngine, keys: VaultKeys) -> Log:
@@ -380,7 +380,7 @@ async def _closed(
             async with engine.connect() as connection:
                 says = await closing.document_of(connection, one.number + 1)
             log = ClosedLog(**_stored(settings, engine, keys, one.number, one.origin), says=says)
-            found.append(Closed(log, await _roots(settings, log, keys)))
+            found.append(Closed(log, _roots(settings, log, keys)))
     return tuple(found)
 
 
@@ -470,9 +470,8 @@ def _nonce_keys(keys: VaultKeys) -> list[NonceKey]:
     ]
 
 
-async def _roots(settings: Settings, log: Log | ClosedLog, keys: VaultKeys) -> RootsLog:
-    key = await LogSigners(keys, log.origin, log.number, ml_dsa=False).roots()
-    return RootsLog(log, key, auditors=settings.auditors)
+def _roots(settings: Settings, log: Log | ClosedLog, keys: VaultKeys) -> RootsLog:
+    return RootsLog(log, RootsSigners(keys, log.origin, log.number), auditors=settings.auditors)
 
 
 def _keeper(settings: Settings, keys: VaultKeys, catalogue: Catalogue) -> Keeper:

@@ -21,6 +21,7 @@ from access_log.succession import parse_succession
 from access_log.verify import verify_log
 from tests.access_log.logs import append, keys_of, stored_entries
 from tests.access_log.restored import disaster
+from tests.access_log.roots.clocked import SeededRootsSigners
 from tests.access_log.test_closing import AS_IT_STANDS, NEXT, ORDER, successor
 from tests.conftest import ORIGIN, PlainSealer, SeededSigners
 from vault.server.embedded import EmbeddedDatabase
@@ -41,7 +42,7 @@ async def closed(log: Log) -> ClosedLog:
 
 
 def roots_of(log: Log | ClosedLog) -> RootsLog:
-    return RootsLog(log, SigningKey.from_seed(roots_origin(log.origin), bytes(32)))
+    return RootsLog(log, SeededRootsSigners(SigningKey.from_seed(roots_origin(log.origin), bytes(32))))
 
 
 async def test_the_published_log_moves_and_is_completed(log: Log, tmp_path: Path) -> None:

@@ -26,6 +26,22 @@ ROOTS = 261
 """A full tile, and a few more: months end on the way."""
 
 
+class SeededRootsSigners:
+    """The keys of a log of roots: a first one, and later ones from seeds anyone can guess."""
+
+    def __init__(self, first: SigningKey) -> None:
+        self._first = first
+
+    async def of(self, epoch: int) -> SigningKey:
+        return self._first if epoch == 1 else SigningKey.from_seed(self._first.name, bytes([epoch]) * 32)
+
+    async def make(self, epoch: int) -> None:
+        """Nothing needs to be kept."""
+
+
+SIGNERS = SeededRootsSigners(KEY)
+
+
 class ClockedLog(Log):
     """The log, with the moment of its next entries given."""
 
@@ -57,7 +73,7 @@ async def many_roots(log: ClockedLog) -> RootsLog:
     await log.at("2026-07-30T10:00:00", 100)
     await log.at("2026-07-31T10:00:00", 157, person)
     await log.at("2026-08-02T10:00:00", 3, person)
-    opened = RootsLog(log, KEY)
+    opened = RootsLog(log, SIGNERS)
     await opened.create()
     await opened.catch_up()
     return opened

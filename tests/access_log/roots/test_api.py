@@ -25,7 +25,7 @@ from access_log.signing_keys import CosigningKey
 from access_log.tiles import decode_bundle
 from access_log.verifier_keys import ED25519_COSIGNATURE, ML_DSA_44
 from tests.access_log.logs import as_owner, stored_entries
-from tests.access_log.roots.clocked import KEY, ClockedLog, clocked_log, new_stream, roots_of
+from tests.access_log.roots.clocked import KEY, SIGNERS, ClockedLog, clocked_log, new_stream, roots_of
 
 AUDITOR = CosigningKey.from_seed("inspectorate.test/auditor", ED25519_COSIGNATURE, b"a" * 32)
 POST_QUANTUM = CosigningKey.from_seed("inspectorate.test/auditor", ML_DSA_44, b"a" * 32)
@@ -40,7 +40,7 @@ async def log(database: AsyncEngine, tmp_path: Path) -> ClockedLog:
 
 @pytest.fixture
 async def roots(log: ClockedLog) -> RootsLog:
-    opened = RootsLog(log, KEY, [AUDITOR.key, POST_QUANTUM.key])
+    opened = RootsLog(log, SIGNERS, [AUDITOR.key, POST_QUANTUM.key])
     await opened.create()
     return opened
 

@@ -15,7 +15,7 @@ from access_log.roots.api import roots_router
 from access_log.roots.log import RootsLog
 from access_log.verifier_keys import ED25519_COSIGNATURE, ML_DSA_44
 from access_log.witness.keys import read_key_file
-from tests.access_log.roots.clocked import KEY, clocked_log
+from tests.access_log.roots.clocked import KEY, SIGNERS, clocked_log
 from tests.access_log.roots.published import LOG_KEYS, ROOTS_KEYS, SIGNER, Labels, Operator, entries_of
 from tests.loopback import bound, serving
 
@@ -115,7 +115,7 @@ async def test_a_served_log_is_audited_and_the_cosignature_delivered(
     key = str(tmp_path / "auditor.key")
     main(["auditor-key", key, "--name", "inspectorate.test/auditor", "--json"])
     keys = [VerifierKey.parse(str(each)) for each in told(capsys)["keys"]]  # type: ignore[attr-defined]
-    roots = RootsLog(log, KEY, keys)
+    roots = RootsLog(log, SIGNERS, keys)
     await roots.create()
     await log.at("2026-07-05", 40)
     await log.at("2026-08-05", 300)

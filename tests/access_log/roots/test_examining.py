@@ -16,7 +16,7 @@ from access_log.roots import log as writer
 from access_log.roots.examining import RootsExamined
 from access_log.roots.log import RootsLog
 from tests.access_log.logs import as_owner
-from tests.access_log.roots.clocked import KEY, ROOTS, ClockedLog, clocked_log, many_roots, roots_of
+from tests.access_log.roots.clocked import KEY, ROOTS, SIGNERS, ClockedLog, clocked_log, many_roots, roots_of
 from vault.server.database import application_engine
 from vault.server.settings import Settings
 
@@ -60,7 +60,7 @@ async def test_a_sound_log_of_roots_is_compared_to_the_last_crown(
 
 
 async def test_a_log_without_roots_is_sound(database: AsyncEngine, tmp_path: Path) -> None:
-    opened = RootsLog(await clocked_log(database, tmp_path), KEY)
+    opened = RootsLog(await clocked_log(database, tmp_path), SIGNERS)
     await opened.create()
     assert (await examined(opened)).sound
 
@@ -117,7 +117,7 @@ async def test_what_follows_from_the_roots_is_found_altered_and_made_anew(
     done = await mended(roots, owner)
     assert done.roots
     assert done.declared is not None
-    await RootsLog(roots.log, KEY).crown()
+    await RootsLog(roots.log, SIGNERS).crown()
     report = await examined(roots)
     assert report.sound, report.findings
     assert report.roots is not None

@@ -6,15 +6,23 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from access_log.checkpoint import SigningKey, VerifierKey, open_note
+from access_log.checkpoint import open_note
 from access_log.errors import LogStateError
 from access_log.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from access_log.roots import log as writer
 from access_log.roots import store
-from access_log.roots.leaf import Kind, roots_origin
+from access_log.roots.leaf import Kind
 from access_log.roots.log import RootsLog
 from tests.access_log.logs import as_owner, stored_entries
-from tests.access_log.roots.clocked import KEY, ClockedLog, clocked_log, new_stream, root_over, roots_of
+from tests.access_log.roots.clocked import (
+    SIGNERS,
+    ClockedLog,
+    SeededRootsSigners,
+    clocked_log,
+    new_stream,
+    root_over,
+    roots_of,
+)
 
 
 @pytest.fixture
@@ -24,7 +32,7 @@ async def log(database: AsyncEngine, tmp_path: Path) -> ClockedLog:
 
 @pytest.fixture
 async def roots(log: ClockedLog) -> RootsLog:
-    opened = RootsLog(log, KEY)
+    opened = RootsLog(log, SIGNERS)
     await opened.create()
     return opened
 
@@ -39,7 +47,7 @@ async def check(roots: RootsLog) -> list[tuple[int, Kind, int, int]]:
         before = root
     async with roots.log.engine.connect() as connection:
         note = await roots.checkpoint(connection)
-    checkpoint = open_note(note, [VerifierKey.parse(roots.key.verifier_key())])
+    checkpoint = open_note(note, await roots.verifier_keys())
     leaves = [leaf_hash(root.encode()) for root in found]
     assert (checkpoint.origin, checkpoint.size) == (roots.origin, len(found))
     assert checkpoint.root == (Frontier.empty().extend(leaves).root() if leaves else EMPTY_ROOT)
@@ -76,7 +84,7 @@ async def test_months_follow_each_other(log: ClockedLog, roots: RootsLog) -> Non
 
 
 async def test_another_worker_goes_on_where_the_first_stopped(log: ClockedLog, roots: RootsLog) -> None:
-    other = RootsLog(log, KEY)
+    other = RootsLog(log, SIGNERS)
     for worker, day in ((roots, "07-01"), (other, "07-02"), (roots, "07-03"), (other, "09-03")):
         await log.at(f"2026-{day}", 5)
         await worker.catch_up()
@@ -122,7 +130,7 @@ async def test_altered_entries_stop_it(log: ClockedLog, roots: RootsLog, owner_u
     await log.at("2026-07-01", 5)
     as_owner(owner_url, "UPDATE access_log.entry SET entry = set_byte(entry, 50, 1) WHERE index = 2")
     with pytest.raises(LogStateError, match="not those that were covered"):
-        await RootsLog(log, KEY).catch_up()
+        await RootsLog(log, SIGNERS).catch_up()
     as_owner(owner_url, "DELETE FROM access_log.entry WHERE index = 7")
     with pytest.raises(LogStateError, match="not those that were covered"):
         await roots.catch_up()
@@ -147,7 +155,7 @@ async def test_an_interrupted_append_leaves_nothing(
 
 async def test_names_must_agree(log: ClockedLog, roots: RootsLog) -> None:
     with pytest.raises(LogStateError, match="another name"):
-        RootsLog(log, log.key)
+        await RootsLog(log, SeededRootsSigners(log.key)).create()
     async with log.engine.begin() as connection:
         await connection.execute(text("UPDATE access_log.root_head SET origin = 'other/roots'"))
     await log.at("2026-07-01")
@@ -160,6 +168,6 @@ async def test_names_must_agree(log: ClockedLog, roots: RootsLog) -> None:
 
 def replace_origin(log: ClockedLog) -> RootsLog:
     """A log of roots that was never created."""
-    other = RootsLog(log, SigningKey.from_seed(roots_origin(log.origin), bytes(32)))
+    other = RootsLog(log, SIGNERS)
     other.number = -7
     return other

@@ -16,7 +16,7 @@ from access_log.roots.publishing import publish_roots
 from access_log.signing_keys import CosigningKey
 from access_log.sources import Directory
 from access_log.verifier_keys import ED25519_COSIGNATURE
-from tests.access_log.roots.clocked import KEY, ClockedLog, clocked_log
+from tests.access_log.roots.clocked import KEY, SIGNERS, ClockedLog, clocked_log
 
 AUDITOR = CosigningKey.from_seed("inspectorate.test/auditor", ED25519_COSIGNATURE, b"a" * 32)
 
@@ -28,7 +28,7 @@ async def log(database: AsyncEngine, tmp_path: Path) -> ClockedLog:
 
 @pytest.fixture
 async def roots(log: ClockedLog) -> RootsLog:
-    opened = RootsLog(log, KEY, [AUDITOR.key])
+    opened = RootsLog(log, SIGNERS, [AUDITOR.key])
     await opened.create()
     return opened
 

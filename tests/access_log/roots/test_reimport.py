@@ -17,7 +17,7 @@ from access_log.roots.reimport import bring_back
 from access_log.sources import Directory
 from access_log.tiles import Tile, encode_bundle
 from tests.access_log.logs import as_owner
-from tests.access_log.roots.clocked import KEY, ROOTS, clocked_log, many_roots, roots_of
+from tests.access_log.roots.clocked import KEY, ROOTS, SIGNERS, clocked_log, many_roots, roots_of
 
 KEPT = 100
 
@@ -72,7 +72,7 @@ async def test_what_is_missing_comes_back_and_the_log_goes_on(
     stated = await roots_of(roots)
     assert Kind.FINAL in {root.kind for root in stated}
     restore(owner_url, stated, kept)
-    back = RootsLog(roots.log, KEY)
+    back = RootsLog(roots.log, SIGNERS)
     assert await bring_back(back, Directory(tmp_path / FOLDER)) == ROOTS - kept
     assert await roots_of(back) == stated
     await back.crown()
@@ -102,7 +102,7 @@ async def test_a_signed_root_that_does_not_follow_is_refused(
     for forged in (wrong, early):
         publish_others(tmp_path, [*stated[:at], forged])
         with pytest.raises(VerificationError, match=f"root {at} of the published log of roots"):
-            await bring_back(RootsLog(roots.log, KEY), Directory(tmp_path / FOLDER))
+            await bring_back(RootsLog(roots.log, SIGNERS), Directory(tmp_path / FOLDER))
         assert await _size(roots) == KEPT
 
 

@@ -12,7 +12,7 @@ from tests.vault.records.conftest import new_keyring
 from vault.crypto.errors import UnsealError
 from vault.crypto.keyring import FileKeyring
 from vault.records.keys import LOG_SIGNING, KeysMissingError, VaultKeys
-from vault.records.signers import LogSigners
+from vault.records.signers import LogSigners, RootsSigners
 
 ORIGIN = "creditvault.test/log"
 
@@ -90,6 +90,7 @@ async def test_a_later_log_has_keys_of_its_own(keys: VaultKeys) -> None:
     for each in later:
         await each.make(1)
     made = [key.key.public for each in (first, *later) for key in await each.of(1)]
-    roots = [(await each.roots()).key for each in (first, *later)]
+    named = ((ORIGIN, 1), ("vault.test/next", 2), ("vault.test/other", 2))
+    roots = [(await RootsSigners(keys, origin, number).of(1)).key for origin, number in named]
     assert len({*made, *(key.public for key in roots)}) == 9
     assert [key.name for key in roots][1:] == ["vault.test/next/roots", "vault.test/other/roots"]

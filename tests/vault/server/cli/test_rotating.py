@@ -86,3 +86,24 @@ def test_it_says_what_was_done(creditvault: CommandLine, old_key: str) -> None:
     assert "the log signs with its keys of epoch 2 now; entry 0 names them" in ran.out
     assert old_key not in ran.out
     assert "log key  creditvault.test/log+" in ran.out
+
+
+def test_an_auditor_follows_from_the_old_key_of_the_roots_to_the_new(
+    creditvault: CommandLine, old_key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "published"
+    changed = creditvault.good("log", "rotate-key", "--roots", "--yes")
+    assert (changed["epoch"], changed["index"], changed["size"], changed["resumed"]) == (2, 0, 1, False)
+    said = creditvault("log", "rotate-key", "--roots", "--yes").out
+    assert "with its key of epoch 3 now; entry 1 names it, and both keys signed the tree of 2 roots" in said
+    creditvault.good("log", "publish", str(folder))
+    document = json.loads(json.loads((folder / "roots" / "keys").read_text())["changes"][0]["document"])
+    assert document["keys"] == [changed["key"]]
+    for key in (*document["retired"], changed["key"]):
+        code, found = inspected(
+            capsys, "audit-roots", folder, "--log-key", old_key, "--roots-key", key, "--json"
+        )
+        assert (code, json.loads(found)["size"]) == (0, 2)
+    code, found = inspected(capsys, "follow-keys", folder, "--roots-key", document["retired"][0], "--json")
+    assert [change["size"] for change in json.loads(found)["changes"]] == [1, 2]
+    assert f"roots key  {json.loads(found)['keys'][0]}\n" in said
