@@ -75,6 +75,25 @@ async def _move(served: Served, settings: Settings, n: int) -> dict[str, Any]:
     return moved if moved["former_may_go"] else await asyncio.to_thread(_moved, settings)
 
 
+async def _nothing_is_begun(command: CommandLine, both: Settings) -> None:
+    """What is refused before a move: a provider too few, and a process that knows the former alone."""
+    command.set(key_provider=both.key_provider, former_key_provider=None)
+    for refused in ("keys list", "migrate"):
+        said = await asyncio.to_thread(command.refused, *refused.split())
+        assert f"set CREDITVAULT_KEY_PROVIDER={both.former_key_provider}" in said
+    command.set(former_key_provider=both.former_key_provider)
+    assert "run `creditvault keys move` first" in await asyncio.to_thread(
+        command.refused, "keys", "rotate", "--yes"
+    )
+    before = _named(both, str(both.former_key_provider), None)
+    stranger = application_engine(str(both.database_url), before)
+    async with stranger.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+        said = await asyncio.to_thread(command.refused, "keys", "move", "--yes")
+        assert "restart every server and worker" in said
+    await stranger.dispose()
+
+
 @pytest.mark.slow
 async def test_a_vault_moves_through_every_key_provider_while_it_answers(
     settings: Settings,
@@ -89,24 +108,15 @@ async def test_a_vault_moves_through_every_key_provider_while_it_answers(
     assert all(shown)
     command = CommandLine(settings, monkeypatch, capsys)
     for version, (new, former) in enumerate(_LEGS, start=2):
-        command.set(key_provider=new, former_key_provider=None)
-        for refused in ("keys list", "migrate"):
-            said = await asyncio.to_thread(command.refused, *refused.split())
-            assert f"set CREDITVAULT_KEY_PROVIDER={former}" in said
-        command.set(former_key_provider=former)
         both = _named(settings, new, former)
         async with site(both, tmp_path) as served:
-            stranger = application_engine(str(settings.database_url), _named(settings, former, None))
-            async with stranger.connect() as connection:
-                await connection.execute(text("SELECT 1"))
-                said = await asyncio.to_thread(command.refused, "keys", "move", "--yes")
-                assert "restart every server and worker" in said
-            await stranger.dispose()
+            if version == 2:
+                await _nothing_is_begun(command, both)
             moved = await _move(served, both, version + 10)
             assert moved["former_may_go"]
             assert [one["version"] for one in moved["rotations"]] == [version, version]
             assert moved["looked"]["persons"] == version + 1
-        command.set(former_key_provider=None)
+        command.set(key_provider=new, former_key_provider=None)
         async with site(_named(settings, new, None), tmp_path) as served:
             assert [await _shown(served, n) for n in (1, 2)] == shown
             assert await _shown(served, version + 10)
@@ -118,7 +128,6 @@ async def test_a_vault_moves_through_every_key_provider_while_it_answers(
         listed = await asyncio.to_thread(command.good, "keys", "list")
         in_use = {(one["key"], one["provider"]) for one in listed if one["state"] == "in use"}
         assert {("root", new), ("index", new)} <= in_use
-        assert (await asyncio.to_thread(command, "doctor")).code in {0, 1}
 
     # What the key server has left is destroyed in a step of its own, with its settings named for it.
     destroying = ("keys", "destroy", "root", "2", "--backups-too", "--yes")
