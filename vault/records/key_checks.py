@@ -24,6 +24,12 @@ _KEEP = text(
 _KEPT = text("SELECT value FROM vault.key_check WHERE name = :name AND version = :version")
 
 
+_PUT_BACK: Final = (
+    "nobody would be found. Put back the keyring, key server or token of this vault, from its newest backup "
+    "if that is what was exchanged"
+)
+
+
 class KeyExchangedError(VaultError):
     """A key is not the one that made what is in the database; the message names it, and what to do."""
 
@@ -34,19 +40,22 @@ async def require_same(engine: AsyncEngine, provider: KeyProvider, name: str) ->
     What is not kept of a version yet is kept from now on: of a vault from before it was.
 
     Raises:
-        KeyExchangedError: one is another key than before.
+        KeyExchangedError: one is another key than before, or the one in use is not there.
         ProviderError: the provider does not answer.
     """
     there = await provider.versions(name)
     async with engine.begin() as connection:
-        needed = [
-            one.version
-            for one in await key_versions.every(connection)
-            if one.name == name and one.emptied_at is None
-        ]
-        for version in needed:
-            if version in there:
-                await keep(connection, provider, name, version)
+        for one in await key_versions.every(connection):
+            if one.name != name or one.emptied_at is not None:
+                continue
+            if one.version in there:
+                await keep(connection, provider, name, one.version)
+            elif one.retired_at is None:
+                # A retired one may have been destroyed since the backup that this database was restored from.
+                raise KeyExchangedError(
+                    f"version {one.version} of the key {name} is not there, but it made this database's "
+                    f"blind indexes: {_PUT_BACK}"
+                )
 
 
 async def keep(connection: AsyncConnection, provider: KeyProvider, name: str, version: int) -> None:
@@ -63,6 +72,5 @@ async def keep(connection: AsyncConnection, provider: KeyProvider, name: str, ve
     if not hmac.compare_digest(kept, made):
         raise KeyExchangedError(
             f"version {version} of the key {name} is another key than the one that made this database's "
-            "blind indexes: nobody would be found. Put back the keyring, key server or token of this vault, "
-            "from its newest backup if that is what was exchanged"
+            f"blind indexes: {_PUT_BACK}"
         )

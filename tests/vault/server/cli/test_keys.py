@@ -185,4 +185,7 @@ def test_a_keyring_whose_index_key_was_exchanged_starts_nothing(creditvault: Com
         keys[INDEX].versions[1] = before
 
     file._rewrite(put_back)
-    assert creditvault("keys", "list").code == 0
+    older = creditvault.settings.keyring_path.read_bytes()
+    creditvault.good("keys", "rotate", "index", "--yes")
+    creditvault.settings.keyring_path.write_bytes(older)
+    assert "version 2 of the key index is not there" in creditvault.refused("keys", "list")
