@@ -1,5 +1,6 @@
 """Real PostgreSQL for every test that touches data: one server a worker, one fresh database a test."""
 
+import gc
 import os
 import shutil
 import signal
@@ -51,6 +52,24 @@ def _plain_tracebacks() -> None:
     structlog.reset_defaults()
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest begins first, so that at the end no worker waits long for another."""
+    items.sort(key=_most_seconds, reverse=True)
+
+
+def _most_seconds(item: pytest.Item) -> float:
+    limit = item.get_closest_marker("timeout")
+    return 0 if limit is None else float(limit.args[0])
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now stays, as in a served worker: every full collection would walk all of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
