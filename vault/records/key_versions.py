@@ -51,8 +51,10 @@ _EMPTY = text(
 _DESTROY = text("UPDATE vault.key_version SET destroyed_at = now() WHERE name = :name AND version = :version")
 _NEEDED = text(
     "SELECT provider FROM vault.key_version WHERE emptied_at IS NULL"
-    " UNION SELECT CASE get_byte(wrapped, 0) WHEN 1 THEN 'file' WHEN 2 THEN 'openbao' ELSE 'pkcs11' END"
-    " FROM vault.expiry_key WHERE wrapped IS NOT NULL ORDER BY 1"
+    # What names no maker is no wrap: it is told where it is opened.
+    " UNION SELECT made.provider FROM vault.expiry_key JOIN (VALUES ('\\x01'::bytea, 'file'),"
+    " ('\\x02'::bytea, 'openbao'), ('\\x03'::bytea, 'pkcs11')) AS made (maker, provider)"
+    " ON substring(wrapped FOR 1) = made.maker ORDER BY 1"
 )
 _HELD = text(
     "SELECT 'root' AS name, 'subject keys' AS what, root_version AS version, count(*) AS count"
