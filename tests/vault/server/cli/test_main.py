@@ -68,7 +68,7 @@ def test_every_command_asked_for_is_there() -> None:
             "endings",
             "rebuild",
         },
-        "keys": {"list", "rotate", "rotate-subject", "destroy", "expire"},
+        "keys": {"list", "rotate", "rotate-subject", "passphrase", "move", "destroy", "expire"},
         "erase": {"order", "carry-out"},
         "oauth": {"rotate-key", "keys"},
         "cases": {"list", "show"},
