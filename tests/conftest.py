@@ -50,7 +50,7 @@ def pytest_configure() -> None:
 def _plain_tracebacks() -> None:
     """What a test logs is not drawn with every local variable, which takes seconds each time."""
     structlog.reset_defaults()
-    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 
