@@ -13,10 +13,10 @@ Then the new keys take the place of the old for every tree that holds the entry.
 signed themselves: without the entry (2 to 4), anybody could add a line of their own to an old checkpoint.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, TypeVar
 
 from access_log.checkpoint import Checkpoint, open_note
 from access_log.documents import Committed, parse_list, parse_object, text_of, write_list, write_object
@@ -33,6 +33,7 @@ MAX_HISTORY: Final = 8 * 1024 * 1024
 MAX_CHANGES: Final = 256
 MAX_KEYS: Final = 8
 """The most keys of one epoch that are read."""
+Change = TypeVar("Change")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +103,31 @@ def parse_history(raw: str | bytes) -> tuple[KeyChange, ...]:
     Raises:
         FormatError: It is none, or over a limit; the message names the change.
     """
+    return read_changes(raw, "the key history", _change)
+
+
+def read_changes(raw: str | bytes, what: str, read: Callable[[object], Change]) -> tuple[Change, ...]:
+    """Read a list of changes, each by `read`.
+
+    Args:
+        raw: The list, JSON.
+        what: What it is, for messages.
+        read: Reads one change.
+
+    Raises:
+        FormatError: It is none, or over a limit; the message names the change.
+    """
     if len(raw) > MAX_HISTORY:
-        raise FormatError(f"the key history has more than {MAX_HISTORY:,} bytes")
-    changes = parse_list(raw, "the key history", "changes")
+        raise FormatError(f"{what} has more than {MAX_HISTORY:,} bytes")
+    changes = parse_list(raw, what, "changes")
     if len(changes) > MAX_CHANGES:
-        raise FormatError(f"a key history has a list of at most {MAX_CHANGES} changes")
+        raise FormatError(f"{what} has a list of at most {MAX_CHANGES} changes")
     found = []
     for number, change in enumerate(changes, 1):
         try:
-            found.append(_change(change))
+            found.append(read(change))
         except FormatError as error:
-            raise FormatError(f"change {number} of the key history: {error}") from None
+            raise FormatError(f"change {number} of {what}: {error}") from None
     return tuple(found)
 
 

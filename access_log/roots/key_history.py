@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from access_log.documents import parse_list, text_of, write_object
+from access_log.documents import text_of, write_object
 from access_log.encoding import HASH_SIZE, LARGEST, from_base64, to_base64
 from access_log.entry import SIZE, Entry, EntryType
 from access_log.errors import FormatError, VerificationError
-from access_log.key_history import MAX_CHANGES, MAX_HISTORY, Named, Period, Succession, read_document
+from access_log.key_history import MAX_HISTORY, Named, Period, Succession, read_changes, read_document
 from access_log.merkle import leaf_hash, verify_inclusion
 from access_log.note import verify_note
 from access_log.payload import check_opening
@@ -92,19 +92,7 @@ def parse_history(raw: str | bytes) -> tuple[RootsKeyChange, ...]:
     Raises:
         FormatError: It is none, or over a limit; the message names the change.
     """
-    what = "the key history of the log of roots"
-    if len(raw) > MAX_HISTORY:
-        raise FormatError(f"{what} has more than {MAX_HISTORY:,} bytes")
-    changes = parse_list(raw, what, "changes")
-    if len(changes) > MAX_CHANGES:
-        raise FormatError(f"{what} has a list of at most {MAX_CHANGES} changes")
-    found = []
-    for number, change in enumerate(changes, 1):
-        try:
-            found.append(_change(change))
-        except FormatError as error:
-            raise FormatError(f"change {number} of {what}: {error}") from None
-    return tuple(found)
+    return read_changes(raw, "the key history of the log of roots", _change)
 
 
 def follow(changes: Sequence[RootsKeyChange], trusted: Sequence[VerifierKey]) -> Succession:
