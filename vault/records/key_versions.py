@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vault.crypto.errors import ProviderUnavailableError
+from vault.crypto.provider import MAKERS
 
 _GUARD: Final = "key_in_use"
 
@@ -52,8 +53,8 @@ _DESTROY = text("UPDATE vault.key_version SET destroyed_at = now() WHERE name = 
 _NEEDED = text(
     "SELECT provider FROM vault.key_version WHERE emptied_at IS NULL"
     # What names no maker is no wrap: it is told where it is opened.
-    " UNION SELECT made.provider FROM vault.expiry_key JOIN (VALUES ('\\x01'::bytea, 'file'),"
-    " ('\\x02'::bytea, 'openbao'), ('\\x03'::bytea, 'pkcs11')) AS made (maker, provider)"
+    " UNION SELECT made.provider FROM vault.expiry_key"
+    " JOIN unnest(CAST(:makers AS bytea[]), CAST(:providers AS text[])) AS made (maker, provider)"
     " ON substring(wrapped FOR 1) = made.maker ORDER BY 1"
 )
 _HELD = text(
@@ -145,7 +146,8 @@ async def in_use(connection: AsyncConnection, name: str) -> tuple[int, str]:
 
 async def needed(connection: AsyncConnection) -> list[str]:
     """The providers without which something in the database does not open."""
-    return list(await connection.scalars(_NEEDED))
+    makers = {"makers": [bytes((maker,)) for maker in MAKERS], "providers": list(MAKERS.values())}
+    return list(await connection.scalars(_NEEDED, makers))
 
 
 async def held(connection: AsyncConnection) -> list[Held]:
